@@ -1,0 +1,218 @@
+// The engine: a request (messages with pictures) in, a stream of events (text, usage, timings) out.
+//
+//   auto engine = qwenvl::Engine::open({.model = "Qwen/Qwen2.5-VL-3B-Instruct"});
+//   auto stream = engine.submit({.messages = {{"user", {Part::picture("photo.jpg"),
+//                                                       Part::words("What is this?")}}}});
+//   for (qwenvl::Event event; stream.next(event);) std::cout << event.text;
+//
+// Every call throws qwenvl::Error; a failing request never harms the engine or other requests.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "qwenvl/error.h"
+
+namespace qwenvl {
+
+// ---- requests --------------------------------------------------------------------------------
+
+// How large a picture is made for the model. Unset fields take the checkpoint's values.
+struct PictureOptions {
+  std::optional<std::int64_t> min_pixels;  // of the resized picture
+  std::optional<std::int64_t> max_pixels;
+  std::optional<int> resized_height;  // asks for this size (rounded to the model's grid);
+  std::optional<int> resized_width;   // both or neither
+};
+
+struct Picture {
+  std::string source;            // path, file://, data:, http(s)://, "-" (standard input)
+  std::vector<std::byte> bytes;  // when not empty: the file itself; `source` is only its name
+  PictureOptions options;
+};
+
+struct Part {
+  enum class Kind { text, picture } kind = Kind::text;
+  std::string text;
+  Picture image;
+
+  static Part words(std::string text) { return {Kind::text, std::move(text), {}}; }
+  static Part picture(std::string source, PictureOptions options = {}) {
+    return {Kind::picture, {}, {std::move(source), {}, options}};
+  }
+};
+
+struct Message {
+  std::string role;  // "system", "user", "assistant", "tool"
+  std::vector<Part> parts;
+};
+
+// Unset fields take the values of generation_config.json, then the library defaults of the
+// reference (top_k 50, top_p 1, no penalties). temperature = 0 means greedy.
+struct Sampling {
+  std::optional<bool> do_sample;
+  std::optional<float> temperature;
+  std::optional<int> top_k;  // 0 = off
+  std::optional<float> top_p;
+  std::optional<float> min_p;
+  std::optional<float> repetition_penalty;
+  std::optional<int> no_repeat_ngram_size;
+  std::optional<int> min_new_tokens;
+  std::optional<int> max_new_tokens;
+  std::optional<std::uint64_t> seed;  // unset: a fresh one, reported in the answer
+  std::optional<int> num_beams;
+  std::optional<float> length_penalty;  // beams
+  std::optional<bool> early_stopping;   // beams
+  std::optional<int> num_return_sequences;
+  std::optional<std::vector<std::int32_t>> eos_token_ids;
+};
+
+struct Request {
+  std::vector<Message> messages;
+  Sampling sampling;
+  std::vector<std::string> stop;        // stop strings; withheld from the text
+  std::vector<std::string> tools_json;  // tool definitions: the model's tool template is used
+  int n_logprobs = -1;                  // ≥ 0: log-probabilities of each token and of the n best
+  bool add_vision_id = false;           // "Picture 1: " before each image
+  bool allow_special_tokens = false;    // let message text contain control tokens like <|im_end|>
+};
+
+// ---- answers ---------------------------------------------------------------------------------
+
+// A picture as the model saw it. Coordinates in answers are in the processed size.
+struct PictureInfo {
+  std::string name;
+  int original_width = 0, original_height = 0;
+  int processed_width = 0, processed_height = 0;
+  int n_tokens = 0;
+};
+
+struct TokenLogprob {
+  std::int32_t id = 0;
+  std::string text;
+  float logprob = 0;  // natural logarithm, after penalties, before temperature
+};
+
+struct TokenInfo {
+  TokenLogprob chosen;
+  std::vector<TokenLogprob> top;  // n_logprobs best
+};
+
+enum class FinishReason { none, stop, length, cancelled };
+const char* name_of(FinishReason reason);
+
+struct Usage {
+  int prompt_tokens = 0;  // pictures included
+  int picture_tokens = 0;
+  int completion_tokens = 0;
+};
+
+// Wall-clock milliseconds.
+struct Timings {
+  double load_ms = 0;        // opening the checkpoint, once per engine
+  double preprocess_ms = 0;  // reading, decoding and resizing pictures; laying out the prompt
+  double encode_ms = 0;      // vision tower
+  double prefill_ms = 0;
+  double decode_ms = 0;
+};
+
+struct Event {
+  enum class Kind { prepared, text, finished } kind = Kind::prepared;
+  int choice = 0;                     // which of num_return_sequences
+  std::string text;                   // Kind::text: whole characters only
+  std::vector<TokenInfo> tokens;      // Kind::text: tokens since the last event of this choice
+  FinishReason finish_reason = FinishReason::none;  // Kind::finished, one per choice
+  std::string matched_stop;           // the stop string, if one ended the choice
+  double score = 0;                   // beams: the final score
+  std::vector<PictureInfo> pictures;  // Kind::prepared
+  Usage usage;                        // prepared and finished
+  Timings timings;                    // finished
+  std::uint64_t seed = 0;             // finished
+};
+
+class EventStream {
+ public:
+  EventStream();
+  ~EventStream();
+  EventStream(EventStream&&) noexcept;
+  EventStream& operator=(EventStream&&) noexcept;
+
+  // Waits for the next event; false when the request is over. Throws the request's Error.
+  bool next(Event& event);
+  // Asks the engine to stop; the stream then ends with FinishReason::cancelled.
+  void cancel();
+
+ private:
+  friend class Engine;
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+struct Choice {
+  std::string text;
+  FinishReason finish_reason = FinishReason::none;
+  std::string matched_stop;
+  std::vector<TokenInfo> tokens;
+  double score = 0;
+};
+
+struct Answer {
+  std::vector<Choice> choices;
+  std::vector<PictureInfo> pictures;
+  Usage usage;
+  Timings timings;
+  std::uint64_t seed = 0;
+};
+
+// Reads a stream to its end.
+Answer collect(EventStream stream);
+
+// ---- the engine ------------------------------------------------------------------------------
+
+enum class ComputeType { automatic, float32, bfloat16 };  // automatic: bf16 for bf16 checkpoints
+
+struct EngineOptions {
+  std::string model;            // a folder, or "org/name" in the Hugging Face cache
+  std::string backend = "auto";  // "auto", "cpu", "reference"
+  ComputeType compute = ComputeType::automatic;
+  int n_threads = 0;            // 0: every core this process may use
+  std::int64_t max_context_tokens = 0;  // 0: what the checkpoint allows
+  int max_batch_sequences = 64;         // sequences computed in one step
+  int prefill_chunk_tokens = 512;       // rows per prefill step: bounds the scratch memory
+  std::string loader = "qwen_vl_utils";     // "qwen_vl_utils" | "hf": alpha and EXIF handling
+  std::string resize_kernel = "pillow";     // "pillow" | "torch_int16"
+  std::string resize_rule = "qwen_vl_utils";  // "qwen_vl_utils" | "hf": smart_resize variant
+  std::string normalisation = "slow";       // "slow" | "fast": rounding of (x/255 - mean)/std
+  std::string temporal_ids = "float";       // "float" | "int": M-RoPE time step of videos
+  std::size_t vision_cache_bytes = 64u << 20;  // features of pictures seen before
+};
+
+class Engine {
+ public:
+  static Engine open(const EngineOptions& options);
+  ~Engine();
+  Engine(Engine&&) noexcept;
+  Engine& operator=(Engine&&) noexcept;
+
+  // Reads pictures and lays out the prompt on the calling thread (and throws what is wrong with
+  // them), then queues the request. Requests in flight are computed in common batches.
+  EventStream submit(const Request& request);
+
+  // Text → ids with the model's tokenizer; special tokens parsed only if asked.
+  std::vector<std::int32_t> tokenize(const std::string& text, bool parse_special) const;
+  std::string detokenize(const std::vector<std::int32_t>& ids, bool skip_special) const;
+  // The exact prompt text of a request, and its ids (pictures expanded).
+  std::string render(const Request& request) const;
+  std::vector<std::int32_t> prompt_ids(const Request& request) const;
+
+ private:
+  struct Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace qwenvl

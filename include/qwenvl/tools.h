@@ -1,0 +1,92 @@
+// What the maintenance commands call: looking into checkpoints and at this machine, tokenizing
+// without weights, and reading coordinates out of answers.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "qwenvl/engine.h"
+
+namespace qwenvl {
+
+// ---- inspect ---------------------------------------------------------------------------------
+
+struct TensorSummary {
+  std::string name;   // canonical
+  std::string type;   // "bfloat16"
+  std::vector<std::int64_t> shape;
+  std::uint64_t bytes = 0;
+  std::string file;
+};
+
+struct ModelSummary {
+  std::string folder;
+  std::string architecture;
+  std::vector<std::pair<std::string, std::string>> facts;  // "decoder layers" → "36", in reading order
+  std::vector<TensorSummary> tensors;
+  std::uint64_t parameters = 0;
+  std::uint64_t bytes = 0;
+};
+
+// Opens and checks a checkpoint completely (every tensor's presence and shape) without running it.
+ModelSummary inspect_model(const std::string& model);
+
+struct KernelSummary {
+  std::string name;  // "avx512", "avx2", "portable"
+  bool is_usable = false;
+  bool is_chosen = false;
+  std::string reason;  // why not usable
+};
+
+struct MachineSummary {
+  std::string cpu;
+  int cores = 0;
+  std::uint64_t memory_bytes = 0, available_bytes = 0;
+  std::vector<KernelSummary> kernels;
+  std::string backend;  // what "auto" means here
+};
+
+MachineSummary inspect_machine();
+
+// ---- tokenizer -------------------------------------------------------------------------------
+
+// The tokenizer of a model folder, without its weights.
+class TextCodec {
+ public:
+  explicit TextCodec(const std::string& model);
+  ~TextCodec();
+  std::vector<std::int32_t> encode(const std::string& text, bool parse_special) const;
+  std::string decode(const std::vector<std::int32_t>& ids, bool skip_special) const;
+  std::string token_text(std::int32_t id) const;  // U+FFFD where a token holds half a character
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// ---- coordinates -----------------------------------------------------------------------------
+
+// A box or a point found in an answer, in pixels (x right, y down).
+struct Mark {
+  enum class Kind { box, point } kind = Kind::box;
+  double x1 = 0, y1 = 0, x2 = 0, y2 = 0;  // a point uses x1, y1
+  std::string label;
+};
+
+// Boxes and points of an answer in any of the model's formats: JSON (fenced, truncated or with
+// trailing commas) with bbox_2d / point_2d, <points x1= y1= alt=>, "x1,y1,x2,y2 label" lines,
+// data-bbox attributes, and coordinates in tool calls.
+std::vector<Mark> find_marks(const std::string& answer);
+
+// The same answer with every coordinate converted from the processed to the original picture size.
+// Points are scaled exactly and truncated as the reference does; reversed corners are put in order.
+std::string to_original_coordinates(const std::string& answer, const PictureInfo& picture);
+Mark to_original(const Mark& mark, const PictureInfo& picture);
+
+// Draws marks (in original pixels) on the picture and writes a PNG.
+void draw_marks_png(const Picture& picture, const std::string& loader, const std::vector<Mark>& marks,
+                    const std::string& png_path);
+
+}  // namespace qwenvl

@@ -1,0 +1,46 @@
+// A model folder: configuration texts and all named tensors, memory-mapped.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "checkpoint/safetensors.h"
+#include "core/mapped_file.h"
+
+namespace qwenvl {
+
+class Checkpoint {
+ public:
+  // Opens a Hugging Face folder: config.json and model.safetensors, or the shards that
+  // model.safetensors.index.json lists. Throws bad_file.
+  static Checkpoint open(const std::filesystem::path& folder);
+
+  const std::filesystem::path& folder() const { return folder_; }
+  // Parsed by whoever knows their meaning; "" when the file does not exist.
+  std::string text_of(const std::string& file_name) const;
+  // Tensors under canonical names (see canonical_tensor_name), every one exactly once.
+  const std::map<std::string, TensorEntry>& tensors() const { return tensors_; }
+  // The file a tensor lies in, for messages.
+  const std::string& file_of(const std::string& tensor) const;
+  std::size_t total_bytes() const;
+  std::size_t n_files() const { return files_.size(); }
+
+ private:
+  std::filesystem::path folder_;
+  std::vector<MappedFile> files_;
+  std::map<std::string, TensorEntry> tensors_;
+  std::map<std::string, std::string> file_of_;
+};
+
+// "visual.…" and "model.layers.…" whatever layout wrote the name: leading "model.visual.",
+// "model.language_model.", "language_model.model.", "model.language_model.model." are folded.
+std::string canonical_tensor_name(const std::string& name);
+
+// A model argument → a folder: an existing folder, or "org/name[@revision]" in the standard Hugging
+// Face cache (HF_HUB_CACHE, HF_HOME, ~/.cache/huggingface/hub). Throws bad_request saying where it
+// looked and how to download.
+std::filesystem::path resolve_model(const std::string& model);
+
+}  // namespace qwenvl

@@ -1,0 +1,40 @@
+// How failures are raised: fail() when the world is wrong, QWENVL_CHECK when the program is.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <string>
+#include <utility>
+
+#include "qwenvl/error.h"
+
+namespace qwenvl {
+
+// Throws Error{kind, message}. Message form: "place: found, expected, what to do".
+template <class... Args>
+[[noreturn]] void fail(ErrorKind kind, fmt::format_string<Args...> format, Args&&... args) {
+  throw Error(kind, fmt::format(format, std::forward<Args>(args)...));
+}
+
+// `text` made safe for a one-line message: control bytes escaped, at most `max_bytes` shown.
+std::string quoted(std::string_view text, std::size_t max_bytes = 120);
+
+namespace detail {
+[[noreturn]] void check_failed(const char* condition, const char* file, int line,
+                               const std::string& message);
+}
+
+}  // namespace qwenvl
+
+// A programmer's promise. User input must never reach a failing check.
+#define QWENVL_CHECK(condition, ...)                                                         \
+  do {                                                                                       \
+    if (!(condition)) [[unlikely]]                                                           \
+      ::qwenvl::detail::check_failed(#condition, __FILE__, __LINE__, fmt::format(__VA_ARGS__)); \
+  } while (false)
+
+#ifdef NDEBUG
+#define QWENVL_DCHECK(condition, ...) ((void)0)
+#else
+#define QWENVL_DCHECK(condition, ...) QWENVL_CHECK(condition, __VA_ARGS__)
+#endif

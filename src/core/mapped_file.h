@@ -1,0 +1,32 @@
+// A file mapped read-only into memory.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+
+namespace qwenvl {
+
+class MappedFile {
+ public:
+  MappedFile() = default;
+  // Throws bad_file when the path cannot be opened, is not a regular file, or cannot be mapped.
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  std::span<const std::byte> bytes() const { return {data_, size_bytes_}; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  std::size_t size_bytes_ = 0;
+  std::filesystem::path path_;
+};
+
+// The whole of a small file (configuration, tokenizer). Throws bad_file above `max_bytes`.
+std::string read_file(const std::filesystem::path& path, std::size_t max_bytes);
+
+}  // namespace qwenvl

@@ -1,0 +1,33 @@
+// A fixed set of threads that share the ranges of a loop.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace qwenvl {
+
+// Cores this process may use: the affinity mask and the cgroup's CPU quota, at least 1.
+int available_cores();
+
+class ThreadPool {
+ public:
+  // n_threads includes the calling thread.
+  explicit ThreadPool(int n_threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int n_threads() const;
+
+  // Calls body(i, thread) once for every i in [0, n), in any order, on all threads; returns when
+  // all are done. `thread` is in [0, n_threads). The body must not throw. Calls from several
+  // threads are served one after the other.
+  void parallel_for(std::int64_t n, const std::function<void(std::int64_t i, int thread)>& body);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace qwenvl

@@ -1,0 +1,16 @@
+// The resize kernels of the reference, bit for bit.
+#pragma once
+
+#include "media/image.h"
+
+namespace qwenvl {
+
+enum class ResizeKernel {
+  pillow,       // Pillow's 8-bit bicubic: 22-bit coefficients, two passes
+  torch_int16,  // torchvision's uint8 CPU kernel: int16 coefficients
+};
+
+// Antialiased bicubic, a = -0.5. Equal size returns a copy.
+Image resize_bicubic(const Image& image, int height, int width, ResizeKernel kernel);
+
+}  // namespace qwenvl

@@ -1,0 +1,25 @@
+// Where media bytes come from: a path, file://, data:, http(s)://, or "-" for standard input.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace qwenvl {
+
+struct FetchLimits {
+  std::size_t max_bytes = 64u << 20;
+  long timeout_ms = 30'000;
+  long connect_timeout_ms = 10'000;
+  int max_redirects = 5;
+};
+
+struct SourceBytes {
+  std::string name;  // for messages: the path, the URL, "data:image/png…", "standard input"
+  std::vector<std::byte> bytes;
+};
+
+// Throws bad_file / device / bad_request in one clear line.
+SourceBytes read_source(const std::string& source, const FetchLimits& limits = {});
+
+}  // namespace qwenvl
