@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "qwenvl/error.h"
@@ -18,6 +19,13 @@ template <class... Args>
 
 // `text` made safe for a one-line message: control bytes escaped, at most `max_bytes` shown.
 std::string quoted(std::string_view text, std::size_t max_bytes = 120);
+// Exact matches, so that std::quoted of <iomanip>, which also looks at strings, is never chosen.
+inline std::string quoted(const std::string& text, std::size_t max_bytes = 120) {
+  return quoted(std::string_view(text), max_bytes);
+}
+inline std::string quoted(std::string& text, std::size_t max_bytes = 120) {
+  return quoted(std::string_view(text), max_bytes);
+}
 
 namespace detail {
 [[noreturn]] void check_failed(const char* condition, const char* file, int line,
