@@ -40,7 +40,8 @@ std::string guess_format(const std::vector<std::string>& left_over) {
   for (const QuantisedSign& sign : kQuantisedSigns) {
     for (const std::string& name : left_over) {
       if (name.find(sign.part) == name.npos) continue;
-      return fmt::format("; this looks like {}, expected plain bf16, f16 or f32 weights", sign.format);
+      return fmt::format("; this looks like {}, expected plain bf16, f16 or f32 weights",
+                         sign.format);
     }
   }
   return "";
@@ -66,8 +67,8 @@ Tensor Binder::bind(const std::string& name, const Shape& shape) {
     return {};
   }
   if (!is_weight_type(entry.type)) {
-    problems_.push_back(fmt::format("{} is {}, expected bfloat16, float16 or float32 ({})", quoted(name),
-                                    name_of(entry.type), checkpoint_.file_of(name)));
+    problems_.push_back(fmt::format("{} is {}, expected bfloat16, float16 or float32 ({})",
+                                    quoted(name), name_of(entry.type), checkpoint_.file_of(name)));
     return {};
   }
   return entry.view();
@@ -87,8 +88,8 @@ void Binder::finish() const {
   const std::string more =
       problems.size() > n_listed ? fmt::format("; and {} more", problems.size() - n_listed) : "";
   fail(ErrorKind::bad_file, "checkpoint: {}{}{} (in {})",
-       fmt::join(problems.begin(), problems.begin() + static_cast<std::ptrdiff_t>(n_listed), "; "), more,
-       guess_format(left_over), checkpoint_.folder().string());
+       fmt::join(problems.begin(), problems.begin() + static_cast<std::ptrdiff_t>(n_listed), "; "),
+       more, guess_format(left_over), checkpoint_.folder().string());
 }
 
 }  // namespace qwenvl

@@ -50,9 +50,11 @@ std::vector<std::string> file_names(const fs::path& folder) {
     return find([&](const std::string& name) { return name.ends_with(ending); });
   };
   const auto refuse = [&](const std::string& found, const char* advice) {
-    fail(ErrorKind::unsupported, "{}: no {}, only {}; {}", folder.string(), kSingleFile, found, advice);
+    fail(ErrorKind::unsupported, "{}: no {}, only {}; {}", folder.string(), kSingleFile, found,
+         advice);
   };
-  if (const auto name = find([](const auto& n) { return n.starts_with("adapter_"); }); !name.empty()) {
+  if (const auto name = find([](const auto& n) { return n.starts_with("adapter_"); });
+      !name.empty()) {
     refuse(name, "this is an adapter, not a model: merge it into its base model and save that");
   }
   if (const auto name = find_ending(".gguf"); !name.empty()) {
@@ -73,11 +75,13 @@ std::vector<std::string> file_names(const fs::path& folder) {
 
 // Every name of the index must be in its shard, and every tensor of a shard in the index.
 void check_against_index(const ShardIndex& index, const std::string& shard,
-                         const std::map<std::string, TensorEntry>& entries, const std::string& where) {
+                         const std::map<std::string, TensorEntry>& entries,
+                         const std::string& where) {
   for (const auto& [name, entry] : entries) {
     const auto listed = index.shard_of.find(name);
     if (listed == index.shard_of.end()) {
-      fail(ErrorKind::bad_file, "{}: tensor {} in {} is not in the index", where, quoted(name), shard);
+      fail(ErrorKind::bad_file, "{}: tensor {} in {} is not in the index", where, quoted(name),
+           shard);
     }
     if (listed->second != shard) {
       fail(ErrorKind::bad_file, "{}: tensor {} is said to be in {}, but {} holds it too", where,
@@ -98,13 +102,15 @@ ShardIndex read_index(const fs::path& folder) {
   std::set<std::string> shards;
   for (const auto& [name, shard] : index.shard_of) shards.insert(shard);
   if (is_there(folder / kSingleFile) && !shards.contains(kSingleFile)) {
-    fail(ErrorKind::bad_file, "{}: holds both {} and {}, which does not name it; remove one of them",
-         folder.string(), kSingleFile, kIndexFile);
+    fail(ErrorKind::bad_file,
+         "{}: holds both {} and {}, which does not name it; remove one of them", folder.string(),
+         kSingleFile, kIndexFile);
   }
   for (const std::string& shard : shards) {
     if (!is_there(folder / shard)) {
-      fail(ErrorKind::bad_file, "{}: names the shard {}, which is not there; the download is incomplete",
-           path.string(), quoted(shard));
+      fail(ErrorKind::bad_file,
+           "{}: names the shard {}, which is not there; the download is incomplete", path.string(),
+           quoted(shard));
     }
   }
   return index;
@@ -140,8 +146,8 @@ void Checkpoint::open_shards() {
   for (const auto& [name, shard] : index.shard_of) shards.insert(shard);
   for (const std::string& shard : shards) check_against_index(index, shard, add_file(shard), where);
   if (index.total_bytes && *index.total_bytes != total_bytes()) {
-    fail(ErrorKind::bad_file, "{}: total_size is {}, but the shards hold {} bytes of tensors", where,
-         *index.total_bytes, total_bytes());
+    fail(ErrorKind::bad_file, "{}: total_size is {}, but the shards hold {} bytes of tensors",
+         where, *index.total_bytes, total_bytes());
   }
 }
 

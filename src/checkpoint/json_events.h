@@ -1,4 +1,5 @@
-// The base of the two streaming JSON readers of this folder (safetensors headers and shard indexes).
+// The base of the two streaming JSON readers of this folder (safetensors headers and shard
+// indexes).
 //
 // Foreign headers can be a hundred megabytes long, so no tree of them is built: the JSON library
 // calls one function per event and the reader derived from this class accepts the few it expects.
@@ -56,8 +57,8 @@ class JsonEvents {
   std::string place_;
 
   [[noreturn]] bool refuse(std::string_view found) const {
-    fail(ErrorKind::bad_file, "{}: the {} holds {} {}, where none is expected", where_, what_, found,
-         place_.empty() ? "outside any entry" : "in " + quoted(place_));
+    fail(ErrorKind::bad_file, "{}: the {} holds {} {}, where none is expected", where_, what_,
+         found, place_.empty() ? "outside any entry" : "in " + quoted(place_));
   }
 
   std::string_view where_;

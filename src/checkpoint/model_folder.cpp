@@ -122,8 +122,9 @@ fs::path resolve_in_cache(const RepositoryId& id) {
   }
   const fs::path snapshot = repository / "snapshots" / commit_of(repository, id.revision);
   if (!is_folder(snapshot)) {
-    fail(ErrorKind::bad_request, "model {}: the cache has no revision {} in {}; download it with: {}",
-         quoted(id.str()), quoted(id.revision), repository.string(), download_command(id));
+    fail(ErrorKind::bad_request,
+         "model {}: the cache has no revision {} in {}; download it with: {}", quoted(id.str()),
+         quoted(id.revision), repository.string(), download_command(id));
   }
   if (const std::string part = missing_part(snapshot); !part.empty()) {
     fail(ErrorKind::bad_request, "model {}: {} lacks {}; complete the download with: {}",

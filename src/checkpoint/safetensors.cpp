@@ -31,13 +31,13 @@ struct StoredType {
 };
 
 constexpr StoredType kStoredTypes[] = {
-    {"F64", 64, {}},         {"F32", 32, DType::f32}, {"F16", 16, DType::f16},
+    {"F64", 64, {}},           {"F32", 32, DType::f32}, {"F16", 16, DType::f16},
     {"BF16", 16, DType::bf16}, {"I64", 64, DType::i64}, {"I32", 32, DType::i32},
-    {"I16", 16, {}},         {"I8", 8, DType::i8},    {"U8", 8, DType::u8},
-    {"U16", 16, {}},         {"U32", 32, {}},         {"U64", 64, {}},
-    {"BOOL", 8, {}},         {"C64", 64, {}},         {"F8_E4M3", 8, {}},
-    {"F8_E5M2", 8, {}},      {"F8_E4M3FNUZ", 8, {}},  {"F8_E5M2FNUZ", 8, {}},
-    {"F8_E8M0", 8, {}},      {"F4", 4, {}},           {"F6_E2M3", 6, {}},
+    {"I16", 16, {}},           {"I8", 8, DType::i8},    {"U8", 8, DType::u8},
+    {"U16", 16, {}},           {"U32", 32, {}},         {"U64", 64, {}},
+    {"BOOL", 8, {}},           {"C64", 64, {}},         {"F8_E4M3", 8, {}},
+    {"F8_E5M2", 8, {}},        {"F8_E4M3FNUZ", 8, {}},  {"F8_E5M2FNUZ", 8, {}},
+    {"F8_E8M0", 8, {}},        {"F4", 4, {}},           {"F6_E2M3", 6, {}},
     {"F6_E3M2", 6, {}},
 };
 
@@ -123,8 +123,8 @@ class HeaderReader : public JsonEvents {
     if (!in_list_) refuse("a number");
     const std::size_t limit = field_ == "shape" ? Shape::kMaxRank : 2;
     if (list_->size() == limit) {
-      fail(ErrorKind::bad_file, "{}: tensor {} has more than {} numbers in {}", where_, quoted(place_),
-           limit, field_);
+      fail(ErrorKind::bad_file, "{}: tensor {} has more than {} numbers in {}", where_,
+           quoted(place_), limit, field_);
     }
     list_->push_back(value);
     return true;
@@ -175,13 +175,13 @@ std::string_view header_of(std::span<const std::byte> file, const std::string& w
   }
   if (length > file.size() - kLengthBytes) {
     fail(ErrorKind::bad_file,
-         "{}: states a header of {} bytes, but only {} follow; the file is truncated", where, length,
-         file.size() - kLengthBytes);
+         "{}: states a header of {} bytes, but only {} follow; the file is truncated", where,
+         length, file.size() - kLengthBytes);
   }
   const std::string_view header(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
   if (header.empty() || header.front() != '{') {
-    fail(ErrorKind::bad_file, "{}: the header does not begin with '{{'; this is no safetensors file",
-         where);
+    fail(ErrorKind::bad_file,
+         "{}: the header does not begin with '{{'; this is no safetensors file", where);
   }
   return header;
 }
@@ -227,18 +227,20 @@ Extent check_entry(const std::string& name, const RawEntry& raw, const std::stri
   }
   const std::optional<std::uint64_t> expected = byte_count(*raw.shape, stored->bits);
   if (!expected) {
-    fail(ErrorKind::bad_file, "{}: tensor {} of {} has the impossible shape [{}]", where, quoted(name),
-         stored->name, fmt::join(*raw.shape, ", "));
+    fail(ErrorKind::bad_file, "{}: tensor {} of {} has the impossible shape [{}]", where,
+         quoted(name), stored->name, fmt::join(*raw.shape, ", "));
   }
   if (end - begin != *expected) {
-    fail(ErrorKind::bad_file, "{}: tensor {} of {} and shape [{}] takes {} bytes, but its offsets span {}",
-         where, quoted(name), stored->name, fmt::join(*raw.shape, ", "), *expected, end - begin);
+    fail(ErrorKind::bad_file,
+         "{}: tensor {} of {} and shape [{}] takes {} bytes, but its offsets span {}", where,
+         quoted(name), stored->name, fmt::join(*raw.shape, ", "), *expected, end - begin);
   }
   return {begin, end, &name};
 }
 
 // The tensors must fill the data part exactly: nothing hidden, nothing shared.
-void check_extents(std::vector<Extent>& extents, std::uint64_t data_bytes, const std::string& where) {
+void check_extents(std::vector<Extent>& extents, std::uint64_t data_bytes,
+                   const std::string& where) {
   std::sort(extents.begin(), extents.end(), [](const Extent& a, const Extent& b) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
   });
@@ -264,13 +266,14 @@ void check_extents(std::vector<Extent>& extents, std::uint64_t data_bytes, const
 
 // The checked entry as a view; our own limits (types, alignment) come last, so that a damaged file
 // is called damaged.
-TensorEntry make_entry(const std::string& name, const RawEntry& raw, std::span<const std::byte> data,
-                       const std::string& where) {
+TensorEntry make_entry(const std::string& name, const RawEntry& raw,
+                       std::span<const std::byte> data, const std::string& where) {
   const StoredType& stored = *find_stored_type(*raw.type);
   if (!stored.type) {
-    fail(ErrorKind::unsupported,
-         "{}: tensor {} is stored as {}, which qwenvl does not read; convert it to BF16, F16 or F32",
-         where, quoted(name), stored.name);
+    fail(
+        ErrorKind::unsupported,
+        "{}: tensor {} is stored as {}, which qwenvl does not read; convert it to BF16, F16 or F32",
+        where, quoted(name), stored.name);
   }
   const std::span<const std::byte> bytes =
       data.subspan((*raw.offsets)[0], (*raw.offsets)[1] - (*raw.offsets)[0]);

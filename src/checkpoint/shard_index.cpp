@@ -1,7 +1,8 @@
 // Reads the index of a sharded checkpoint. Before: core reads the file. After: checkpoint.cpp opens
 // the shards and compares them with the index.
 //
-//   {"metadata": {"total_size": 7509245952}, "weight_map": {"lm_head.weight": "model-….safetensors"}}
+//   {"metadata": {"total_size": 7509245952}, "weight_map": {"lm_head.weight":
+//   "model-….safetensors"}}
 #include "checkpoint/shard_index.h"
 
 #include <algorithm>
@@ -33,7 +34,8 @@ bool is_inside(std::string_view name) {
 // metadata freely.
 class IndexReader : public JsonEvents {
  public:
-  IndexReader(std::string_view where, ShardIndex& index) : JsonEvents(where, "index"), index_(index) {}
+  IndexReader(std::string_view where, ShardIndex& index)
+      : JsonEvents(where, "index"), index_(index) {}
 
   bool has_map() const { return has_map_; }
 
@@ -75,8 +77,8 @@ class IndexReader : public JsonEvents {
     if (depth() == 2 && section_ == "weight_map") {
       if (!is_inside(text) || !text.ends_with(".safetensors")) {
         fail(ErrorKind::bad_file,
-             "{}: tensor {} is said to be in {}, expected a .safetensors file inside the folder", where_,
-             quoted(place_), quoted(text));
+             "{}: tensor {} is said to be in {}, expected a .safetensors file inside the folder",
+             where_, quoted(place_), quoted(text));
       }
       index_.shard_of.emplace(place_, std::move(text));
       return true;
@@ -104,9 +106,7 @@ class IndexReader : public JsonEvents {
   }
 
  private:
-  bool is_total() const {
-    return depth() == 2 && section_ == "metadata" && place_ == "total_size";
-  }
+  bool is_total() const { return depth() == 2 && section_ == "metadata" && place_ == "total_size"; }
 
   // Values of keys that mean nothing here pass; the map and the total must have their own type.
   bool check_skippable(const char* found) const {
@@ -131,8 +131,8 @@ ShardIndex parse_shard_index(std::string_view text, const std::string& where) {
   IndexReader reader(where, index);
   nlohmann::json::sax_parse(text.begin(), text.end(), &reader);
   if (!reader.has_map() || index.shard_of.empty()) {
-    fail(ErrorKind::bad_file, "{}: no weight_map, or an empty one; expected tensor names and shards",
-         where);
+    fail(ErrorKind::bad_file,
+         "{}: no weight_map, or an empty one; expected tensor names and shards", where);
   }
   return index;
 }

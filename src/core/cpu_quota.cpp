@@ -1,6 +1,6 @@
-// Reads the CPU quota of the process's control groups, versions 2 and 1, and counts the usable cores.
-// Containers limit time, not cores: a pool of 64 threads on a quota of 2 would be stopped most of
-// the time.
+// Reads the CPU quota of the process's control groups, versions 2 and 1, and counts the usable
+// cores. Containers limit time, not cores: a pool of 64 threads on a quota of 2 would be stopped
+// most of the time.
 #include "core/cpu_quota.h"
 
 #include <sched.h>
@@ -76,10 +76,11 @@ bool has_cpu(std::string_view controllers) {
 int cores_in_affinity_mask() {
   // The kernel refuses masks smaller than its own, whose size is not stated: grow until it fits.
   for (int n = 1024; n <= 1 << 16; n *= 2) {
-    const std::unique_ptr<cpu_set_t, void (*)(cpu_set_t*)> mask(CPU_ALLOC(static_cast<std::size_t>(n)),
-                                                                [](cpu_set_t* m) { CPU_FREE(m); });
+    const std::unique_ptr<cpu_set_t, void (*)(cpu_set_t*)> mask(
+        CPU_ALLOC(static_cast<std::size_t>(n)), [](cpu_set_t* m) { CPU_FREE(m); });
     const std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(n));
-    if (mask && ::sched_getaffinity(0, bytes, mask.get()) == 0) return CPU_COUNT_S(bytes, mask.get());
+    if (mask && ::sched_getaffinity(0, bytes, mask.get()) == 0)
+      return CPU_COUNT_S(bytes, mask.get());
   }
   return 1;
 }

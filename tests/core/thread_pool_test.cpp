@@ -33,7 +33,8 @@ TEST(ThreadPool, ThreadNumbersStayInRangeAndNeverOverlap) {
   std::vector<std::atomic<int>> busy(4);
   std::atomic<int> n_wrong{0};
   pool.parallel_for(2000, [&](std::int64_t, int thread) {
-    if (thread < 0 || thread >= 4 || busy[static_cast<std::size_t>(thread)].exchange(1) != 0) n_wrong++;
+    if (thread < 0 || thread >= 4 || busy[static_cast<std::size_t>(thread)].exchange(1) != 0)
+      n_wrong++;
     busy[static_cast<std::size_t>(thread) % 4] = 0;
   });
   EXPECT_EQ(n_wrong, 0);
@@ -44,8 +45,10 @@ TEST(ThreadPool, ResultsWrittenWithoutLocksAreVisibleAfterTheCall) {
   ThreadPool pool(4);
   std::vector<std::int64_t> values(512);
   for (std::int64_t round = 0; round < 500; ++round) {
-    pool.parallel_for(512, [&](std::int64_t i, int) { values[static_cast<std::size_t>(i)] = i + round; });
-    for (std::int64_t i = 0; i < 512; ++i) ASSERT_EQ(values[static_cast<std::size_t>(i)], i + round);
+    pool.parallel_for(
+        512, [&](std::int64_t i, int) { values[static_cast<std::size_t>(i)] = i + round; });
+    for (std::int64_t i = 0; i < 512; ++i)
+      ASSERT_EQ(values[static_cast<std::size_t>(i)], i + round);
   }
 }
 
@@ -95,18 +98,18 @@ TEST(ThreadPool, CallsFromSeveralThreadsAreServedOneAfterTheOther) {
 TEST(ThreadPool, PoolsCanBeUsedInsideEachOther) {
   ThreadPool outer(2), inner(2);
   std::atomic<int> n{0};
-  outer.parallel_for(8, [&](std::int64_t, int) { inner.parallel_for(8, [&](std::int64_t, int) { n++; }); });
+  outer.parallel_for(
+      8, [&](std::int64_t, int) { inner.parallel_for(8, [&](std::int64_t, int) { n++; }); });
   EXPECT_EQ(n, 64);
 }
 
 TEST(ThreadPool, AnExceptionReachesTheCallerAndThePoolLivesOn) {
   ThreadPool pool(4);
   for (int round = 0; round < 20; ++round) {
-    EXPECT_THROW(pool.parallel_for(
-                     100,
-                     [](std::int64_t i, int) {
-                       if (i == 37) throw std::runtime_error("thirty-seven");
-                     }),
+    EXPECT_THROW(pool.parallel_for(100,
+                                   [](std::int64_t i, int) {
+                                     if (i == 37) throw std::runtime_error("thirty-seven");
+                                   }),
                  std::runtime_error);
     std::atomic<int> n{0};
     pool.parallel_for(100, [&](std::int64_t, int) { n++; });
@@ -128,9 +131,7 @@ TEST(ThreadPool, StartsAndStopsWithoutWork) {
   for (int round = 0; round < 50; ++round) ThreadPool pool(3);
 }
 
-TEST(ThreadPool, RefusesFewerThanOneThread) {
-  EXPECT_THROW(ThreadPool pool(0), Error);
-}
+TEST(ThreadPool, RefusesFewerThanOneThread) { EXPECT_THROW(ThreadPool pool(0), Error); }
 
 TEST(ThreadPool, CountsAtLeastOneCore) { EXPECT_GE(available_cores(), 1); }
 
