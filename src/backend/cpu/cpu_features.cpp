@@ -22,7 +22,7 @@ std::vector<KernelChoice> kernel_choices() {
 }
 
 const KernelTable& best_kernels() {
-  const std::string forced = setting("QWENVL_ISA");
+  const std::string forced = setting("QWENVL_ISA").value_or("");
   std::string names;
   for (const KernelChoice& choice : kernel_choices()) {
     if (forced.empty() ? choice.is_usable : forced == choice.table->name) {
