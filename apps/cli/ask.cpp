@@ -155,8 +155,9 @@ void add_output_options(CLI::App& command, AskOptions& options, Chosen& chosen) 
       ->group(group);
 }
 
-// ITEMS, --image and --text in the order they were typed. Read raw, because the parser would take
-// "[a,b]" for a list.
+constexpr int kMostItems = 1 << 20;
+
+// ITEMS, --image and --text in the order they were typed.
 std::vector<Item> items_in_order(const CLI::App& command, const CLI::Option* items,
                                  const CLI::Option* image, const CLI::Option* text) {
   std::vector<Item> out;
@@ -169,12 +170,14 @@ std::vector<Item> items_in_order(const CLI::App& command, const CLI::Option* ite
   return out;
 }
 
-// An option that may be repeated, each time with exactly one value.
+// An option that may be repeated, each time with exactly one value. Not a vector: the parser would
+// take a value "[a,b]" for two, and "{}" for none.
 CLI::Option* add_repeated(CLI::App& command, const std::string& name, const std::string& help) {
   return command
       .add_option(
           name, [](const CLI::results_t&) { return true; }, help)
-      ->expected(-1)
+      ->expected(CLI::detail::expected_max_vector_size)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false);
 }
 
@@ -187,6 +190,8 @@ void add_ask(CLI::App& program, Chosen& chosen) {
   auto options = std::make_shared<AskOptions>();
 
   CLI::Option* items = add_repeated(command, "ITEMS", "Pictures and text, in any order");
+  items->expected(kMostItems,
+                  CLI::detail::expected_max_vector_size);  // as a minimum, it is not enforced
   CLI::Option* image =
       add_repeated(command, "--image", "A picture, whatever it looks like")->type_name("SOURCE");
   CLI::Option* text =

@@ -111,6 +111,7 @@ class Chat {
     } else if (command == "/clear") {
       conversation_.messages.clear();
       pending_.clear();
+      n_known_pictures_ = 0;
     } else if (command == "/save") {
       save_conversation(conversation_, argument);
       note(fmt::format("{}: {} messages written", printable(argument),
@@ -118,6 +119,7 @@ class Chat {
     } else if (command == "/load") {
       conversation_ = load_conversation(argument, options_.pictures);
       pending_.clear();
+      n_known_pictures_ = 0;
       note(fmt::format("{}: {} messages read", printable(argument), conversation_.messages.size()));
     } else {
       throw Error(ErrorKind::bad_request,
@@ -153,13 +155,14 @@ class Chat {
     Progress progress;
     progress.show("reading");
     EventStream stream = engine_.submit(request);
-    const Reply reply = read_reply(stream, progress, write_output);
+    const Reply reply = read_reply(stream, progress, write_output, n_known_pictures_);
     write_output("\n");
     if (options_.shows_stats) report_stats(reply.answer);
     if (reply.is_cancelled()) {
       note("(stopped; what was shown stays part of the conversation)");
       if (!is_interactive_) throw Error(ErrorKind::cancelled, "stopped by Ctrl-C");
     }
+    n_known_pictures_ = reply.answer.pictures.size();
     attempt.messages.push_back({"assistant", {Part::words(reply.answer.choices.at(0).text)}});
     conversation_ = std::move(attempt);
   }
@@ -168,7 +171,8 @@ class Chat {
   const ChatOptions& options_;
   const bool is_interactive_;
   Conversation conversation_;
-  std::vector<Part> pending_;  // pictures of the next message
+  std::vector<Part> pending_;         // pictures of the next message
+  std::size_t n_known_pictures_ = 0;  // sizes reported in earlier turns
 };
 
 int run_chat(const ChatOptions& options) {

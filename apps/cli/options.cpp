@@ -7,13 +7,22 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
-#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 
 namespace qwenvl::cli {
 
 namespace {
+
+// `text` as a decimal number and nothing else.
+std::optional<std::int64_t> integer_in(const std::string& text) {
+  std::int64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stopped_at, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stopped_at != end) return std::nullopt;
+  return value;
+}
 
 // CLI11's own Range lets NaN through, and its message shows type limits.
 CLI::Validator between(double low, double high) {
@@ -34,6 +43,41 @@ CLI::Validator at_least(double low) {
   return between(low, std::numeric_limits<double>::infinity());
 }
 
+CLI::Validator whole(std::int64_t low, std::int64_t high = std::numeric_limits<int>::max()) {
+  const bool is_open = high >= std::numeric_limits<int>::max();
+  const std::string range =
+      is_open ? fmt::format(">= {}", low) : fmt::format("{} to {}", low, high);
+  return CLI::Validator(
+      [low, high, range](std::string& text) {
+        const std::optional<std::int64_t> value = integer_in(text);
+        if (value && *value >= low && *value <= high) return std::string();
+        return fmt::format("'{}' is not a whole number {}", text, range);
+      },
+      high == std::numeric_limits<int>::max() ? fmt::format(">= {}", low) : range);
+}
+
+// The parser alone would let -1 wrap around.
+CLI::Validator seed_number() {
+  return CLI::Validator(
+      [](std::string& text) {
+        std::uint64_t value = 0;
+        const char* end = text.data() + text.size();
+        const auto [stopped_at, error] = std::from_chars(text.data(), end, value);
+        if (error == std::errc() && stopped_at == end) return std::string();
+        return fmt::format("'{}' is not a whole number 0 to {}", text,
+                           std::numeric_limits<std::uint64_t>::max());
+      },
+      ">= 0");
+}
+
+constexpr std::int64_t kMostPixels = 1'000'000'000'000;
+constexpr std::int64_t kMostTokens = 1'000'000'000'000;
+
+ComputeType compute_type(const std::string& name) {
+  if (name == "float32") return ComputeType::float32;
+  return name == "bfloat16" ? ComputeType::bfloat16 : ComputeType::automatic;
+}
+
 }  // namespace
 
 void add_model_option(CLI::App& command, std::string& model) {
@@ -46,24 +90,24 @@ void add_model_option(CLI::App& command, std::string& model) {
 
 void add_engine_options(CLI::App& command, EngineOptions& options) {
   add_model_option(command, options.model);
-  const std::map<std::string, ComputeType> compute_types = {{"auto", ComputeType::automatic},
-                                                            {"float32", ComputeType::float32},
-                                                            {"bfloat16", ComputeType::bfloat16}};
   const std::string group = "How it is computed";
-  command.add_option("--compute", options.compute, "auto: what the checkpoint stores")
-      ->transform(CLI::CheckedTransformer(compute_types).description("{auto,float32,bfloat16}"))
-      ->type_name("TYPE")
+  command
+      .add_option_function<std::string>(
+          "--compute",
+          [&options](const std::string& name) { options.compute = compute_type(name); },
+          "Unset: auto, what the checkpoint stores")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
       ->group(group);
   command.add_option("--backend", options.backend, "auto, cpu or reference")
       ->capture_default_str()
       ->group(group);
   command.add_option("--threads", options.n_threads, "0: every core this process may use")
-      ->check(between(0, 4096))
+      ->check(whole(0, 4096))
       ->capture_default_str()
       ->group(group);
   command
       .add_option("--context", options.max_context_tokens, "Most tokens; 0: what the model allows")
-      ->check(at_least(0))
+      ->check(whole(0, kMostTokens))
       ->capture_default_str()
       ->group(group);
   const std::string reference = "Which behaviour of the reference";
@@ -88,19 +132,19 @@ void add_engine_options(CLI::App& command, EngineOptions& options) {
 void add_picture_options(CLI::App& command, PictureOptions& options) {
   const std::string group = "Picture sizes (of all pictures; unset: the checkpoint's limits)";
   command.add_option("--min-pixels", options.min_pixels, "Enlarge pictures below this")
-      ->check(at_least(1))
+      ->check(whole(1, kMostPixels))
       ->group(group);
   command.add_option("--max-pixels", options.max_pixels, "Shrink pictures above this")
-      ->check(at_least(1))
+      ->check(whole(1, kMostPixels))
       ->group(group);
   auto* height =
       command.add_option("--resized-height", options.resized_height, "Ask for this size …")
-          ->check(between(1, 65535))
+          ->check(whole(1, 65535))
           ->group(group);
   auto* width = command
                     .add_option("--resized-width", options.resized_width,
                                 "… rounded to the model's grid of 28 pixels")
-                    ->check(between(1, 65535))
+                    ->check(whole(1, 65535))
                     ->group(group);
   height->needs(width);
   width->needs(height);
@@ -124,17 +168,17 @@ namespace {
 
 void add_length_options(CLI::App& command, Sampling& s, const std::string& group) {
   command.add_option("--max-new-tokens", s.max_new_tokens, "Longest answer")
-      ->check(at_least(1))
+      ->check(whole(1))
       ->group(group);
   command.add_option("--min-new-tokens", s.min_new_tokens, "Shortest answer")
-      ->check(at_least(0))
+      ->check(whole(0))
       ->group(group);
   command
       .add_option("--eos-token-ids", s.eos_token_ids,
                   "Token ids that end the answer, e.g. 151645,151643")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->check(at_least(0))
+      ->check(whole(0))
       ->type_name("IDS")
       ->group(group);
 }
@@ -150,21 +194,22 @@ void add_sampling_options(CLI::App& command, SamplingOptions& options) {
     command.add_option(name, field, help)->check(std::move(check))->excludes(greedy)->group(group);
   };
   sampling("--temperature", s.temperature, at_least(0), "0: greedy");
-  sampling("--top-k", s.top_k, at_least(0), "0: off");
+  sampling("--top-k", s.top_k, whole(0), "0: off");
   sampling("--top-p", s.top_p, between(0, 1), "Smallest set of tokens with this probability");
   sampling("--min-p", s.min_p, between(0, 1), "Tokens at least this likely beside the best");
   command.add_option("--seed", s.seed, "Unset: a fresh one, reported with --stats and --json")
+      ->check(seed_number())
       ->group(group);
   command.add_option("--repetition-penalty", s.repetition_penalty, "1: off")
       ->check(at_least(0))
       ->group(group);
   command.add_option("--no-repeat-ngram-size", s.no_repeat_ngram_size, "0: off")
-      ->check(at_least(0))
+      ->check(whole(0))
       ->group(group);
   command
       .add_option("--beams", s.num_beams,
                   "Beam search with this many; greedy unless sampling is asked for")
-      ->check(between(1, 1024))
+      ->check(whole(1, 1024))
       ->group(group);
   command.add_option("--length-penalty", s.length_penalty, "Beams: > 0 favours long answers")
       ->check(between(-100, 100))
@@ -172,21 +217,17 @@ void add_sampling_options(CLI::App& command, SamplingOptions& options) {
   command
       .add_option("--early-stopping", s.early_stopping,
                   "Beams: stop when enough are complete (true, false)")
+      ->check(CLI::IsMember({"true", "false"}))
       ->group(group);
   command.add_option("-n,--n", s.num_return_sequences, "Number of answers")
-      ->check(between(1, 1024))
+      ->check(whole(1, 1024))
       ->group(group);
   add_length_options(command, s, group);
 }
 
 std::int64_t parse_integer(const std::string& text, const std::string& place) {
-  std::int64_t value = 0;
-  const char* end = text.data() + text.size();
-  const auto [stopped_at, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc() || stopped_at != end) {
-    throw Error(ErrorKind::bad_request, fmt::format("{}: '{}' is not an integer", place, text));
-  }
-  return value;
+  if (const std::optional<std::int64_t> value = integer_in(text)) return *value;
+  throw Error(ErrorKind::bad_request, fmt::format("{}: '{}' is not an integer", place, text));
 }
 
 std::vector<std::string> read_tools(const std::string& path) {

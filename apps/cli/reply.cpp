@@ -16,7 +16,8 @@ bool Reply::is_cancelled() const {
 }
 
 Reply read_reply(EventStream& stream, Progress& progress,
-                 const std::function<void(std::string_view)>& show_text) {
+                 const std::function<void(std::string_view)>& show_text,
+                 std::size_t n_known_pictures) {
   const InterruptScope interrupt(stream);
   Reply reply;
   Answer& answer = reply.answer;
@@ -26,7 +27,7 @@ Reply read_reply(EventStream& stream, Progress& progress,
       answer.pictures = event.pictures;
       answer.usage = event.usage;
       progress.clear();
-      report_pictures(answer.pictures);
+      report_pictures(answer.pictures, n_known_pictures);
       progress.show(fmt::format("computing {} tokens", answer.usage.prompt_tokens));
       continue;
     }
@@ -52,8 +53,9 @@ Reply read_reply(EventStream& stream, Progress& progress,
   return reply;
 }
 
-void report_pictures(const std::vector<PictureInfo>& pictures) {
-  for (const PictureInfo& p : pictures) {
+void report_pictures(const std::vector<PictureInfo>& pictures, std::size_t n_known) {
+  for (std::size_t i = n_known; i < pictures.size(); ++i) {
+    const PictureInfo& p = pictures[i];
     note(fmt::format("{}: {}x{}, seen as {}x{} ({} tokens)", printable(p.name), p.original_width,
                      p.original_height, p.processed_width, p.processed_height, p.n_tokens));
   }

@@ -19,12 +19,13 @@ struct Reply {
 };
 
 // Reads `stream` to its end; Ctrl-C cancels it, and what came until then is the reply. Sizes of the
-// pictures are reported as soon as they are known.
+// pictures are reported as soon as they are known, less the first `n_known_pictures`.
 Reply read_reply(EventStream& stream, Progress& progress,
-                 const std::function<void(std::string_view)>& show_text);
+                 const std::function<void(std::string_view)>& show_text,
+                 std::size_t n_known_pictures = 0);
 
 // "photo.jpg: 4000x3000, seen as 1288x966 (1564 tokens)"
-void report_pictures(const std::vector<PictureInfo>& pictures);
+void report_pictures(const std::vector<PictureInfo>& pictures, std::size_t n_known);
 // Where the time went, and the seed.
 void report_stats(const Answer& answer);
 
