@@ -79,6 +79,7 @@ struct Request {
   int n_logprobs = -1;                  // ≥ 0: log-probabilities of each token and of the n best
   bool add_vision_id = false;           // "Picture 1: " before each image
   bool allow_special_tokens = false;    // let message text contain control tokens like <|im_end|>
+  bool want_first_logits = false;       // fills Event::first_logits
 };
 
 // ---- answers ---------------------------------------------------------------------------------
@@ -132,6 +133,9 @@ struct Event {
   Usage usage;                        // prepared and finished
   Timings timings;                    // finished
   std::uint64_t seed = 0;             // finished
+  // Kind::finished of choice 0, when Request::want_first_logits: the scores [vocabulary] the model
+  // gave to the first generated token, before any penalty. Lets two engines be compared exactly.
+  std::vector<float> first_logits;
 };
 
 class EventStream {

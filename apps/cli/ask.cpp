@@ -1,0 +1,222 @@
+// qwenvl ask: pictures and text in, one answer out.
+// Before: main.cpp parsed the options.   After: the engine; then answer_output.cpp for --json,
+// --boxes and --dump-logits.
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "answer_output.h"
+#include "command.h"
+#include "items.h"
+#include "options.h"
+#include "qwenvl/engine.h"
+#include "reply.h"
+#include "terminal.h"
+
+namespace qwenvl::cli {
+
+namespace {
+
+struct AskOptions {
+  EngineOptions engine;
+  SamplingOptions sampling;
+  PictureOptions pictures;
+  AnswerOutput output;
+  std::vector<Item> items;
+  std::vector<std::string> image_options;
+  std::vector<std::string> stop;
+  std::string system;
+  bool has_system = false;
+  std::string tools_path;
+  std::string logits_path;
+  int n_logprobs = -1;
+  bool shows_stats = false;
+  bool allows_special_tokens = false;
+  bool adds_vision_id = false;
+};
+
+constexpr const char* kExamples = R"(Examples:
+  qwenvl ask photo.jpg "What is this?"
+  qwenvl ask before.png after.png "What changed?"
+  qwenvl ask "Describe this in one sentence:" photo.jpg --max-new-tokens 60
+  qwenvl ask https://example.org/cat.jpg "Which animal?" --greedy
+  curl -s https://example.org/a.png | qwenvl ask - "What does the chart say?"
+  qwenvl ask page.png "Where are the signatures? Answer in JSON." --boxes marked.png
+  qwenvl ask scan.tif "Total?" --json | jq -r .answer
+  qwenvl ask a.jpg b.jpg "Compare." --image-options 2:max_pixels=200704
+
+Picture or text? An argument is a picture when it is "-" (standard input), a URL (http://, https://,
+file://, data:) or an existing file; anything else is text. A missing picture is an error, not text:
+a name such as photo.jpg must exist. --image X and --text X decide it by hand.
+
+Pictures are resized for the model; each one's original and processed size is reported on standard
+error. Coordinates in an answer are in pixels of the processed picture unless --coordinates original
+is given (the answer is then shown when it is complete).)";
+
+Request make_request(const AskOptions& options) {
+  Request request;
+  if (options.has_system) request.messages.push_back({"system", {Part::words(options.system)}});
+  std::vector<Part> parts = make_parts(options.items, options.pictures, options.image_options);
+  if (parts.empty()) {
+    throw Error(ErrorKind::bad_request, "nothing to ask: pass a picture, a question, or both");
+  }
+  request.messages.push_back({"user", std::move(parts)});
+  request.sampling = options.sampling.resolved();
+  request.stop = options.stop;
+  if (!options.tools_path.empty()) request.tools_json = read_tools(options.tools_path);
+  request.n_logprobs = options.n_logprobs;
+  request.add_vision_id = options.adds_vision_id;
+  request.allow_special_tokens = options.allows_special_tokens;
+  request.want_first_logits = !options.logits_path.empty();
+  return request;
+}
+
+int run_ask(const AskOptions& options) {
+  const Request request = make_request(options);
+  const AnswerOutput& output = options.output;
+  output.check(pictures_of(request.messages.back().parts).size());  // before the model is loaded
+
+  Progress progress;
+  progress.show("loading " + printable(options.engine.model));
+  Engine engine = Engine::open(options.engine);
+  progress.show("reading pictures");
+  EventStream stream = engine.submit(request);
+
+  // Text is shown as it comes, unless it must be complete first.
+  const bool is_streaming =
+      output.may_stream() && request.sampling.num_return_sequences.value_or(1) == 1;
+  const Reply reply = read_reply(stream, progress, is_streaming ? write_output : nullptr);
+
+  if (is_streaming) {
+    write_output("\n");
+  } else {
+    output.print(reply.answer);
+  }
+  if (options.shows_stats) report_stats(reply.answer);
+  if (reply.is_cancelled()) {
+    note("cancelled");
+    return kExitCancelled;
+  }
+  if (!options.logits_path.empty()) {
+    write_logits(options.logits_path, reply.first_logits, engine.prompt_ids(request));
+  }
+  output.draw(reply.answer, pictures_of(request.messages.back().parts), options.engine.loader);
+  return kExitOk;
+}
+
+void add_prompt_options(CLI::App& command, AskOptions& options) {
+  command.add_option("--system", options.system, "System message (unset: the model's own)")
+      ->type_name("TEXT")
+      ->each([&options](const std::string&) { options.has_system = true; });
+  command.add_option("--tools", options.tools_path, "JSON list of tool definitions")
+      ->type_name("FILE");
+  command.add_flag("--add-vision-id", options.adds_vision_id,
+                   "Write 'Picture 1: ' before each picture");
+  command.add_flag("--allow-special-tokens", options.allows_special_tokens,
+                   "Let <|im_end|> and the like in your text be control tokens");
+}
+
+void add_output_options(CLI::App& command, AskOptions& options, Chosen& chosen) {
+  AnswerOutput& output = options.output;
+  const std::string group = "What is shown";
+  command.add_flag("--json", chosen.is_json_wanted, "One JSON object with everything known")
+      ->group(group);
+  command
+      .add_option("--logprobs", options.n_logprobs,
+                  "Log-probabilities of each token and the N best; with --json")
+      ->check(CLI::Range(0, 1000))
+      ->type_name("N")
+      ->needs("--json")
+      ->group(group);
+  command.add_flag("--stats", options.shows_stats, "Timings, on standard error")->group(group);
+  command
+      .add_option("--boxes", output.boxes_path,
+                  "Write the picture with the answer's boxes and points as PNG")
+      ->type_name("OUT.png")
+      ->group(group);
+  command
+      .add_option("--boxes-image", output.picture_number,
+                  "Which picture coordinates refer to, from 1")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N")
+      ->group(group);
+  command
+      .add_option("--coordinates", output.coordinates,
+                  "Pixels of the original or the processed picture")
+      ->check(CLI::IsMember({"processed", "original"}))
+      ->capture_default_str()
+      ->group(group);
+  command
+      .add_option("--dump-logits", options.logits_path,
+                  "Write the first token's scores and the prompt's ids as safetensors")
+      ->type_name("FILE")
+      ->group(group);
+}
+
+constexpr int kMostItems = 1 << 20;
+
+// ITEMS, --image and --text in the order they were typed.
+std::vector<Item> items_in_order(const CLI::App& command, const CLI::Option* items,
+                                 const CLI::Option* image, const CLI::Option* text) {
+  std::vector<Item> out;
+  std::size_t n_items = 0, n_images = 0, n_texts = 0;
+  for (const CLI::Option* option : command.parse_order()) {
+    if (option == items) out.push_back({Item::Kind::automatic, items->results().at(n_items++)});
+    if (option == image) out.push_back({Item::Kind::picture, image->results().at(n_images++)});
+    if (option == text) out.push_back({Item::Kind::text, text->results().at(n_texts++)});
+  }
+  return out;
+}
+
+// An option that may be repeated, each time with exactly one value. Not a vector: the parser would
+// take a value "[a,b]" for two, and "{}" for none.
+CLI::Option* add_repeated(CLI::App& command, const std::string& name, const std::string& help) {
+  return command
+      .add_option(
+          name, [](const CLI::results_t&) { return true; }, help)
+      ->expected(CLI::detail::expected_max_vector_size)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+}
+
+}  // namespace
+
+void add_ask(CLI::App& program, Chosen& chosen) {
+  CLI::App& command =
+      *program.add_subcommand("ask", "Ask about pictures, or about nothing but text");
+  command.footer(kExamples);
+  auto options = std::make_shared<AskOptions>();
+
+  CLI::Option* items = add_repeated(command, "ITEMS", "Pictures and text, in any order");
+  items->expected(kMostItems,
+                  CLI::detail::expected_max_vector_size);  // as a minimum, it is not enforced
+  CLI::Option* image =
+      add_repeated(command, "--image", "A picture, whatever it looks like")->type_name("SOURCE");
+  CLI::Option* text =
+      add_repeated(command, "--text", "Text, whatever it looks like")->type_name("TEXT");
+  CLI::Option* image_options =
+      add_repeated(command, "--image-options",
+                   "Sizes of one picture: N:key=value,… (min_pixels, max_pixels, "
+                   "resized_height, resized_width)")
+          ->type_name("N:KEY=VALUE");
+  CLI::Option* stop =
+      add_repeated(command, "--stop", "Text that ends the answer; repeatable")->type_name("TEXT");
+
+  add_prompt_options(command, *options);
+  add_engine_options(command, options->engine);
+  add_picture_options(command, options->pictures);
+  add_sampling_options(command, options->sampling);
+  add_output_options(command, *options, chosen);
+
+  command.callback([=, &command, &chosen] {
+    options->items = items_in_order(command, items, image, text);
+    options->image_options = image_options->results();
+    options->stop = stop->results();
+    options->output.is_json = chosen.is_json_wanted;
+    chosen.run = [options] { return run_ask(*options); };
+  });
+}
+
+}  // namespace qwenvl::cli

@@ -1,0 +1,108 @@
+// A conversation and its file: the message list that the reference's chat template takes.
+#include "conversation.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "json_text.h"
+#include "terminal.h"
+
+namespace qwenvl::cli {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json json_of(const Message& message) {
+  const bool is_one_text = message.parts.size() == 1 && message.parts[0].kind == Part::Kind::text;
+  if (is_one_text) return {{"role", message.role}, {"content", message.parts[0].text}};
+  Json content = Json::array();
+  for (const Part& part : message.parts) {
+    if (part.kind == Part::Kind::text) {
+      content.push_back({{"type", "text"}, {"text", part.text}});
+    } else {
+      content.push_back({{"type", "image"}, {"image", part.image.source}});
+    }
+  }
+  return {{"role", message.role}, {"content", std::move(content)}};
+}
+
+Part part_from(const Json& json, const PictureOptions& pictures) {
+  const std::string type = json.at("type").get<std::string>();
+  if (type == "text") return Part::words(json.at("text").get<std::string>());
+  if (type == "image") return Part::picture(json.at("image").get<std::string>(), pictures);
+  throw Error(ErrorKind::unsupported,
+              fmt::format("a part of type '{}'; known: text, image", printable(type)));
+}
+
+Message message_from(const Json& json, const PictureOptions& pictures) {
+  Message message;
+  message.role = json.at("role").get<std::string>();
+  const Json& content = json.at("content");
+  if (content.is_string()) {
+    message.parts.push_back(Part::words(content.get<std::string>()));
+    return message;
+  }
+  if (!content.is_array()) {
+    throw Error(ErrorKind::bad_file,
+                fmt::format("content is {}, expected text or a list", content.type_name()));
+  }
+  for (const Json& part : content) message.parts.push_back(part_from(part, pictures));
+  return message;
+}
+
+}  // namespace
+
+std::vector<Message> Conversation::with_system() const {
+  std::vector<Message> out;
+  if (!system.empty()) out.push_back({"system", {Part::words(system)}});
+  out.insert(out.end(), messages.begin(), messages.end());
+  return out;
+}
+
+void save_conversation(const Conversation& conversation, const std::string& path) {
+  Json out = {{"messages", Json::array()}};
+  for (const Message& message : conversation.with_system())
+    out["messages"].push_back(json_of(message));
+  std::ofstream file(path, std::ios::binary);
+  file << json_text(out) << "\n";
+  file.close();
+  if (!file) {
+    throw Error(ErrorKind::device,
+                fmt::format("{}: cannot be written: {}", printable(path), std::strerror(errno)));
+  }
+}
+
+Conversation load_conversation(const std::string& path, const PictureOptions& pictures) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) {
+    throw Error(ErrorKind::bad_file, fmt::format("{}: {}", printable(path), std::strerror(errno)));
+  }
+  Conversation out;
+  try {
+    const Json json = Json::parse(file);
+    for (const Json& entry : json.at("messages")) {
+      Message message = message_from(entry, pictures);
+      const bool is_system = out.messages.empty() && out.system.empty() &&
+                             message.role == "system" && message.parts.size() == 1 &&
+                             message.parts[0].kind == Part::Kind::text;
+      if (is_system) {
+        out.system = message.parts[0].text;
+      } else {
+        out.messages.push_back(std::move(message));
+      }
+    }
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorKind::bad_file,
+                fmt::format("{}: not a saved conversation: {}", printable(path), error.what()));
+  } catch (const Error& error) {
+    throw Error(error.kind(), fmt::format("{}: {}", printable(path), error.what()));
+  }
+  return out;
+}
+
+}  // namespace qwenvl::cli

@@ -1,0 +1,30 @@
+// What the user typed → the parts of a message: which arguments are pictures, which are text.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "qwenvl/engine.h"
+
+namespace qwenvl::cli {
+
+// One argument in the order given. `automatic` arguments are told apart by classify().
+struct Item {
+  enum class Kind { automatic, picture, text } kind = Kind::automatic;
+  std::string value;
+};
+
+// A picture is "-", a URL (http://, https://, file://, data: and no spaces), or an existing file.
+// Everything else is text; but what can only be a mistake is an error: a folder, and a name with a
+// picture's extension and no spaces that does not exist.
+Item::Kind classify(const std::string& argument);
+
+// `image_options` are texts like "2:max_pixels=501760,min_pixels=3136": the second picture's own
+// values, which replace those of `common`.
+std::vector<Part> make_parts(const std::vector<Item>& items, const PictureOptions& common,
+                             const std::vector<std::string>& image_options);
+
+// The pictures of `parts`, in order.
+std::vector<const Picture*> pictures_of(const std::vector<Part>& parts);
+
+}  // namespace qwenvl::cli

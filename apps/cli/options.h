@@ -1,0 +1,37 @@
+// Options that several commands share, and how they fill the public API's structs.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "qwenvl/engine.h"
+
+namespace qwenvl::cli {
+
+inline constexpr const char* kDefaultModel = "Qwen/Qwen2.5-VL-3B-Instruct";
+inline constexpr const char* kModelVariable = "QWENVL_MODEL";
+
+// --model, with its default and environment variable.
+void add_model_option(CLI::App& command, std::string& model);
+// --model and everything that says how it is run.
+void add_engine_options(CLI::App& command, EngineOptions& options);
+// Sizes that apply to all pictures of a request.
+void add_picture_options(CLI::App& command, PictureOptions& options);
+
+// The struct plus what becomes of the flags once all options are known.
+struct SamplingOptions {
+  Sampling sampling;
+  bool is_greedy = false;
+
+  // Asking for a sampling parameter asks for sampling; --greedy and --beams ask for none.
+  Sampling resolved() const;
+};
+void add_sampling_options(CLI::App& command, SamplingOptions& options);
+
+// `text` as a number of exactly this type; throws bad_request naming `place` otherwise.
+std::int64_t parse_integer(const std::string& text, const std::string& place);
+
+// A JSON file's list of tool definitions, each as its own JSON text.
+std::vector<std::string> read_tools(const std::string& path);
+
+}  // namespace qwenvl::cli

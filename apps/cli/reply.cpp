@@ -1,0 +1,81 @@
+// A stream of events → the whole reply, with the text shown as it comes.
+#include "reply.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace qwenvl::cli {
+
+bool Reply::is_cancelled() const {
+  return std::any_of(answer.choices.begin(), answer.choices.end(), [](const Choice& choice) {
+    return choice.finish_reason == FinishReason::cancelled;
+  });
+}
+
+Reply read_reply(EventStream& stream, Progress& progress,
+                 const std::function<void(std::string_view)>& show_text,
+                 std::size_t n_known_pictures) {
+  const InterruptScope interrupt(stream);
+  Reply reply;
+  Answer& answer = reply.answer;
+  progress.show("reading the prompt");
+  for (Event event; stream.next(event);) {
+    if (event.kind == Event::Kind::prepared) {
+      answer.pictures = event.pictures;
+      answer.usage = event.usage;
+      progress.clear();
+      report_pictures(answer.pictures, n_known_pictures);
+      progress.show(fmt::format("computing {} tokens", answer.usage.prompt_tokens));
+      continue;
+    }
+    const auto index = static_cast<std::size_t>(event.choice);
+    if (answer.choices.size() <= index) answer.choices.resize(index + 1);
+    Choice& choice = answer.choices[index];
+    choice.text += event.text;
+    std::move(event.tokens.begin(), event.tokens.end(), std::back_inserter(choice.tokens));
+    if (show_text && !event.text.empty()) {
+      progress.clear();
+      show_text(event.text);
+    }
+    if (event.kind != Event::Kind::finished) continue;
+    choice.finish_reason = event.finish_reason;
+    choice.matched_stop = event.matched_stop;
+    choice.score = event.score;
+    answer.usage = event.usage;
+    answer.timings = event.timings;
+    answer.seed = event.seed;
+    if (event.choice == 0) reply.first_logits = std::move(event.first_logits);
+  }
+  progress.clear();
+  return reply;
+}
+
+void report_pictures(const std::vector<PictureInfo>& pictures, std::size_t n_known) {
+  for (std::size_t i = n_known; i < pictures.size(); ++i) {
+    const PictureInfo& p = pictures[i];
+    note(fmt::format("{}: {}x{}, seen as {}x{} ({} tokens)", printable(p.name), p.original_width,
+                     p.original_height, p.processed_width, p.processed_height, p.n_tokens));
+  }
+}
+
+void report_stats(const Answer& answer) {
+  const Timings& t = answer.timings;
+  const Usage& usage = answer.usage;
+  const auto per_second = [](int n, double ms) { return ms > 0 ? 1000.0 * n / ms : 0.0; };
+  note(fmt::format("load        {:10.1f} ms", t.load_ms));
+  note(fmt::format("preprocess  {:10.1f} ms", t.preprocess_ms));
+  note(
+      fmt::format("encode      {:10.1f} ms  {} picture tokens", t.encode_ms, usage.picture_tokens));
+  note(fmt::format("prefill     {:10.1f} ms  {} tokens, {:.1f} tokens/s", t.prefill_ms,
+                   usage.prompt_tokens, per_second(usage.prompt_tokens, t.prefill_ms)));
+  // The first token comes out of the prefill.
+  note(fmt::format("decode      {:10.1f} ms  {} tokens, {:.1f} tokens/s", t.decode_ms,
+                   usage.completion_tokens,
+                   per_second(std::max(0, usage.completion_tokens - 1), t.decode_ms)));
+  note(fmt::format("seed        {}", answer.seed));
+}
+
+}  // namespace qwenvl::cli
