@@ -3,6 +3,7 @@
 
     compare_full_size.py --binary build/release/qwenvl --model FOLDER IMAGE [PROMPT]
                          [--dtype bfloat16|float32|both] [--attention sdpa|eager] [--keep FOLDER]
+                         [-- OPTIONS OF qwenvl ask]
 
 Runs `qwenvl ask ... --max-new-tokens 1 --dump-logits FILE`, then the reference (transformers, the
 Pillow image path, qwen_vl_utils) on the same prompt, and prints how far the logits are apart.
@@ -46,8 +47,8 @@ def arguments_of(line):
     parser.add_argument("--attention", choices=["sdpa", "eager"], default="sdpa")
     parser.add_argument("--threads", type=int, help="threads of the reference")
     parser.add_argument("--keep", type=Path, help="folder for the logits of every run")
-    parser.add_argument("extra", nargs="*", help="after --: further options for qwenvl ask")
-    return parser.parse_args(line)
+    own = line[: line.index("--")] if "--" in line else line
+    return parser.parse_args(own, argparse.Namespace(extra=line[len(own) + 1 :]))
 
 
 def say(text):
@@ -57,7 +58,14 @@ def say(text):
 def run_binary(arguments, folder):
     """The raw logits of the last prompt position, and the prompt's token ids."""
     out = folder / "qwenvl.safetensors"
-    command = [arguments.binary, "ask", "--model", arguments.model, arguments.image, arguments.prompt]
+    command = [
+        arguments.binary,
+        "ask",
+        "--model",
+        arguments.model,
+        arguments.image,
+        arguments.prompt,
+    ]
     command += ["--max-new-tokens", "1", "--dump-logits", out, *arguments.extra]
     start = time.time()
     subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)

@@ -48,7 +48,9 @@ def with_paths(messages):
 def as_items(messages):
     """String contents as one text item: the library's own loader knows no other form."""
     return [
-        {**m, "content": [{"type": "text", "text": m["content"]}]} if isinstance(m["content"], str) else m
+        {**m, "content": [{"type": "text", "text": m["content"]}]}
+        if isinstance(m["content"], str)
+        else m
         for m in messages
     ]
 
@@ -68,11 +70,15 @@ def encode(processor, rows, **template_options):
     """The published recipe: template, qwen_vl_utils, processor."""
     rows = [with_paths(messages) for messages in rows]
     texts = [
-        processor.apply_chat_template(m, tokenize=False, add_generation_prompt=True, **template_options)
+        processor.apply_chat_template(
+            m, tokenize=False, add_generation_prompt=True, **template_options
+        )
         for m in rows
     ]
     images, videos = process_vision_info(rows)
-    return texts, processor(text=texts, images=images, videos=videos, padding=True, return_tensors="pt")
+    return texts, processor(
+        text=texts, images=images, videos=videos, padding=True, return_tensors="pt"
+    )
 
 
 def generate(model, inputs, options, **extra):
@@ -213,24 +219,33 @@ def make_generations():
     for name in MODELS:
         model, processor = load_model(name), load_processor(name)
         for case in cases():
-            stored.append({"name": case["name"], "model": name, **make_case(model, processor, case)})
+            stored.append(
+                {"name": case["name"], "model": name, **make_case(model, processor, case)}
+            )
     write_cases("generations.json", stored)
 
 
 def make_prompts():
-    """Expanded prompts of the library's own loader and of the utils loader, with picture numbers."""
+    """Expanded prompts of both loaders, with and without picture numbers."""
     make_images()
     processor, stored = load_processor("tiny"), []
     for name, messages in ROUTES:
         for numbered in (False, True):
             texts, inputs = encode(processor, [messages], add_vision_id=numbered)
             library = processor.apply_chat_template(
-                with_paths(as_items(messages)), tokenize=True, return_dict=True, return_tensors="pt",
-                add_generation_prompt=True, add_vision_id=numbered,
+                with_paths(as_items(messages)),
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+                add_generation_prompt=True,
+                add_vision_id=numbered,
             )
             case = {"name": name, "messages": messages, "add_vision_id": numbered, "text": texts[0]}
             for loader, encoded in (("qwen_vl_utils", inputs), ("hf", library)):
                 grids = encoded["image_grid_thw"].tolist() if "image_grid_thw" in encoded else []
-                case[loader] = {"image_grid_thw": grids, "input_ids": encoded["input_ids"][0].tolist()}
+                case[loader] = {
+                    "image_grid_thw": grids,
+                    "input_ids": encoded["input_ids"][0].tolist(),
+                }
             stored.append(case)
     write_cases("prompts.json", stored)
