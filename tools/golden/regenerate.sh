@@ -20,7 +20,7 @@ if [ ! -x .venv/bin/python ]; then
 fi
 export HF_HUB_OFFLINE=1
 .venv/bin/python tools/golden/make_text_golden.py --data "$data"
-.venv/bin/python tools/golden/make_image_golden.py --data "$data"
+.venv/bin/python tools/golden/make_image_golden.py
 for preset in tiny tiny-untied; do
     folder=tests/golden/checkpoints/$(echo "$preset" | tr - _)
     .venv/bin/python tools/make_checkpoint.py --preset "$preset" "$folder"
