@@ -146,7 +146,10 @@ PRESETS = {
         "config": _TINY,
         "generation_config": _GENERATION,
         "preprocessor_config": {
-            "min_pixels": 3136, "max_pixels": 12845056, **_PATCHES, **_COLOURS,
+            "min_pixels": 3136,
+            "max_pixels": 12845056,
+            **_PATCHES,
+            **_COLOURS,
         },
         "shards": 1,
     },
@@ -154,7 +157,9 @@ PRESETS = {
         "config": _TINY_UNTIED,
         "generation_config": dict(_GENERATION, transformers_version="4.57.6"),
         "preprocessor_config": {
-            "size": {"shortest_edge": 3136, "longest_edge": 12845056}, **_PATCHES, **_COLOURS,
+            "size": {"shortest_edge": 3136, "longest_edge": 12845056},
+            **_PATCHES,
+            **_COLOURS,
         },
         "shards": 3,
     },

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write tests/golden/model: what the reference computes on the tiny checkpoints.
 
-    make_model_golden.py [positions|windows|activations|generations ...]
+    make_model_golden.py [positions|windows|activations|generations|prompts ...]
 
 Without arguments everything is made. The contents are described in tests/golden/model/README.md.
 """
@@ -10,6 +10,7 @@ import sys
 
 import torch
 from model_activations import make_activations
+from model_generations import make_generations, make_prompts
 from model_positions import make_positions, make_windows
 from reference import check_versions
 
@@ -17,6 +18,8 @@ PARTS = {
     "positions": make_positions,
     "windows": make_windows,
     "activations": make_activations,
+    "generations": make_generations,
+    "prompts": make_prompts,
 }
 
 

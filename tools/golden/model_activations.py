@@ -20,7 +20,11 @@ DECODER_CASES = {
     "image": [[4, ("image", (1, 4, 6)), 4]],
     "two_images": [[2, ("image", (1, 4, 4)), 2, ("image", (1, 2, 6)), 3]],
     "video": [[3, ("video", (3, 4, 4)), 3]],
-    "batch": [[9], [2, ("image", (1, 4, 6)), 5], [1, ("image", (1, 2, 4)), 1, ("image", (1, 4, 4)), 2]],
+    "batch": [
+        [9],
+        [2, ("image", (1, 4, 6)), 5],
+        [1, ("image", (1, 2, 4)), 1, ("image", (1, 4, 4)), 2],
+    ],
 }
 DECODER_BF16 = ("image", "batch")
 
@@ -56,7 +60,9 @@ class Recorder:
 
     def watch_rotary(self, block):
         def keep(_, __, arguments):
-            self.outputs["rotary_cos"], self.outputs["rotary_sin"] = arguments["position_embeddings"]
+            self.outputs["rotary_cos"], self.outputs["rotary_sin"] = arguments[
+                "position_embeddings"
+            ]
 
         self.handles.append(block.register_forward_pre_hook(keep, with_kwargs=True))
 
@@ -83,7 +89,10 @@ def make_tower():
     report = {}
     for seed, (case, grids) in enumerate(TOWER_CASES.items()):
         stored = pixel_bytes(grids, seed)
-        write_tensors(f"tower_input_{case}.safetensors", {"pixel_bytes": stored, "grid_thw": torch.tensor(grids)})
+        write_tensors(
+            f"tower_input_{case}.safetensors",
+            {"pixel_bytes": stored, "grid_thw": torch.tensor(grids)},
+        )
         for name in MODELS:
             exact = run_tower(load_model(name), pixel_values(stored), grids)
             write_tensors(f"tower_{name}_{case}_f32.safetensors", exact)
@@ -114,10 +123,17 @@ def decoder_inputs(name, case, rows):
     width = max(len(line) for line in tokens)
     inputs = {
         "input_ids": torch.tensor([[ids["pad"]] * (width - len(line)) + line for line in tokens]),
-        "attention_mask": torch.tensor([[0] * (width - len(line)) + [1] * len(line) for line in tokens]),
+        "attention_mask": torch.tensor(
+            [[0] * (width - len(line)) + [1] * len(line) for line in tokens]
+        ),
     }
     for kind, suffix in (("image", ""), ("video", "_videos")):
-        grids = [list(part[1]) for line in rows for part in line if not isinstance(part, int) and part[0] == kind]
+        grids = [
+            list(part[1])
+            for line in rows
+            for part in line
+            if not isinstance(part, int) and part[0] == kind
+        ]
         if grids:
             inputs[f"{kind}_grid_thw"] = torch.tensor(grids)
             inputs[f"pixel_values{suffix}"] = pixel_bytes(grids, 100 + len(case))
@@ -128,21 +144,33 @@ def decoder_inputs(name, case, rows):
 
 def run_decoder(model, inputs):
     decoder = model.model.language_model
-    inputs = {key: pixel_values(value) if "pixel" in key else value for key, value in inputs.items()}
+    inputs = {
+        key: pixel_values(value) if "pixel" in key else value for key, value in inputs.items()
+    }
     embeddings = []
     with Recorder() as recorder, torch.no_grad():
         for index, layer in enumerate(decoder.layers):
             recorder.watch(f"layer.{index}", layer)
         recorder.watch("norm", decoder.norm)
-        handle = decoder.layers[0].register_forward_pre_hook(lambda _, given: embeddings.append(given[0]))
+        handle = decoder.layers[0].register_forward_pre_hook(
+            lambda _, given: embeddings.append(given[0])
+        )
         output = model(**inputs, use_cache=False)
         handle.remove()
     return {"inputs_embeds": embeddings[0], **recorder.outputs, "logits": output.logits}
 
 
 def positions_of(model, inputs):
-    names = ("input_ids", "image_grid_thw", "video_grid_thw", "second_per_grid_ts", "attention_mask")
-    positions, deltas = model.model.get_rope_index(**{key: inputs[key] for key in names if key in inputs})
+    names = (
+        "input_ids",
+        "image_grid_thw",
+        "video_grid_thw",
+        "second_per_grid_ts",
+        "attention_mask",
+    )
+    positions, deltas = model.model.get_rope_index(
+        **{key: inputs[key] for key in names if key in inputs}
+    )
     return {"position_ids": positions, "rope_deltas": deltas.flatten()}
 
 
@@ -153,16 +181,25 @@ def make_decoder():
         for case, rows in DECODER_CASES.items():
             inputs = decoder_inputs(name, case, rows)
             exact, sdpa, eager = (run_decoder(model, inputs) for model in models)
-            stored = {key.replace("pixel_values", "pixel_bytes"): value for key, value in inputs.items()}
+            stored = {
+                key.replace("pixel_values", "pixel_bytes"): value for key, value in inputs.items()
+            }
             kept = dict(exact)
             if case == "batch":  # the rows' last positions are enough and logits are wide
                 kept["logits"] = exact["logits"][:, -1:]
-            write_tensors(f"decoder_{name}_{case}_f32.safetensors", {**stored, **positions_of(models[0], inputs), **kept})
+            write_tensors(
+                f"decoder_{name}_{case}_f32.safetensors",
+                {**stored, **positions_of(models[0], inputs), **kept},
+            )
             if case in DECODER_BF16:
-                low = dict(sdpa, logits=sdpa["logits"][:, -1:], logits_eager=eager["logits"][:, -1:])
+                low = dict(
+                    sdpa, logits=sdpa["logits"][:, -1:], logits_eager=eager["logits"][:, -1:]
+                )
                 write_tensors(f"decoder_{name}_{case}_bf16.safetensors", low)
             mask = inputs["attention_mask"].bool()  # padded positions mean nothing
-            runs = [{key: value[mask] for key, value in run.items()} for run in (exact, sdpa, eager)]
+            runs = [
+                {key: value[mask] for key, value in run.items()} for run in (exact, sdpa, eager)
+            ]
             report[f"decoder_{name}_{case}"] = errors(*runs, "inputs_embeds")
     return report
 
