@@ -105,6 +105,7 @@ struct ModelInfo {
   std::int64_t vocabulary = 0;
   std::int64_t feature_width = 0;
   std::int64_t max_positions = 0;
+  int n_vision_layers = 0;
   KvLayout kv;
   std::vector<std::pair<std::string, std::string>> facts;  // for people, in reading order
 };

@@ -41,6 +41,7 @@ class Qwen25VL final : public Model {
     info_.vocabulary = text.vocab_size;
     info_.feature_width = text.hidden_size;
     info_.max_positions = text.max_positions;
+    info_.n_vision_layers = config_.vision.depth;
     info_.kv = {text.n_layers, text.n_kv_heads, text.head_dim, info_.compute};
     describe();
   }
