@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <new>
 
 #include "core/check.h"
 
@@ -23,17 +21,18 @@ inline std::uint8_t clip8(int value) {
   return static_cast<std::uint8_t>(std::clamp(value, 0, 255));
 }
 
-// Fixed-point tables of the YCbCr conversion, 6 fraction bits, rounded half away from zero.
+// Fixed-point tables of the YCbCr conversion, 6 fraction bits. The reference adds a half and truncates,
+// for negative values too.
 struct YcbcrTables {
   std::array<int, 256> r_cr, g_cb, g_cr, b_cb;
 
   YcbcrTables() {
     for (int i = 0; i < 256; ++i) {
       const double chroma = i - 128;
-      r_cr[i] = static_cast<int>(std::lround(1.40200 * 64 * chroma));
-      g_cb[i] = static_cast<int>(std::lround(-0.34414 * 64 * chroma));
-      g_cr[i] = static_cast<int>(std::lround(-0.71414 * 64 * chroma));
-      b_cb[i] = static_cast<int>(std::lround(1.77200 * 64 * chroma));
+      r_cr[i] = static_cast<int>(1.40200 * 64 * chroma + 0.5);
+      g_cb[i] = static_cast<int>(-0.34414 * 64 * chroma + 0.5);
+      g_cr[i] = static_cast<int>(-0.71414 * 64 * chroma + 0.5);
+      b_cb[i] = static_cast<int>(1.77200 * 64 * chroma + 0.5);
     }
   }
 };
