@@ -40,6 +40,7 @@ using Gif = std::unique_ptr<GifFileType, GifDeleter>;
 
 [[noreturn]] void fail_gif(const DecodeJob& job, int code) {
   switch (code) {
+    case 0:  // giflib forgets to say so in places
     case D_GIF_ERR_READ_FAILED:
     case D_GIF_ERR_EOF_TOO_SOON:
       fail_damaged(job, "the data ends before the picture is complete (truncated file)");

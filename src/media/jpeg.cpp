@@ -171,6 +171,16 @@ int find_orientation(const DecodeJob& job) {
   return orientation != 0 ? orientation : xmp_orientation(xmp);
 }
 
+// Huffman coding spends at least a bit on each block of 8 x 8 pixels. What cannot hold that is a forged
+// or cut header, which libjpeg would answer with a grey picture of any size.
+void check_data_size(const DecodeJob& job, const jpeg_decompress_struct& info) {
+  const std::uint64_t n_blocks = (std::uint64_t{info.image_width} + 7) / 8 * ((info.image_height + 7) / 8);
+  if (!info.arith_code && n_blocks / 8 > job.size()) {
+    fail_damaged(job, fmt::format("{} bytes cannot hold {} x {} pixels (truncated file)", job.size(),
+                                  info.image_width, info.image_height));
+  }
+}
+
 }  // namespace
 
 Decoded decode_jpeg(const DecodeJob& job) {
@@ -181,6 +191,7 @@ Decoded decode_jpeg(const DecodeJob& job) {
   if (n_components != 1 && n_components != 3 && n_components != 4) {
     fail_unsupported(job, fmt::format("{} colour components", n_components));
   }
+  check_data_size(job, info);
   reader.start_rows(n_components == 1 ? JCS_GRAYSCALE : n_components == 3 ? JCS_RGB : JCS_CMYK);
   Decoded out{reserve_image(info.output_width, info.output_height)};
   const int width = out.image.width;

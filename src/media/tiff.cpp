@@ -15,13 +15,13 @@
 #include "core/check.h"
 #include "media/decoders.h"
 #include "media/exif.h"
+#include "media/tiff_samples.h"
 
 namespace qwenvl {
 namespace {
 
 constexpr tmsize_t kMaxSingleAllocation = tmsize_t{256} << 20;
 constexpr std::uint32_t kMaxSamples = 6;
-constexpr std::uint16_t kCorelAlpha = 999;
 
 // The file in memory, and the first error libtiff reports about it. One per handle: no globals.
 struct TiffState {
@@ -85,91 +85,87 @@ Tiff open_tiff(TiffState& state) {
   fail_damaged(job, state.message[0] ? state.message : otherwise);
 }
 
-// How a page stores its samples.
-struct Layout {
-  std::uint32_t width = 0, height = 0;
-  std::uint16_t bits = 1, n_samples = 1, format = SAMPLEFORMAT_UINT;
-  std::uint16_t photometric = PHOTOMETRIC_MINISWHITE, compression = COMPRESSION_NONE;
-  bool separate = false;
+TiffColor color_of(std::uint16_t photometric) {
+  switch (photometric) {
+    case PHOTOMETRIC_MINISWHITE: return TiffColor::gray_white_is_zero;
+    case PHOTOMETRIC_MINISBLACK: return TiffColor::gray;
+    case PHOTOMETRIC_RGB: return TiffColor::rgb;
+    case PHOTOMETRIC_PALETTE: return TiffColor::palette;
+    case PHOTOMETRIC_SEPARATED: return TiffColor::cmyk;
+    case PHOTOMETRIC_YCBCR: return TiffColor::ycbcr;
+    default: return TiffColor::other;
+  }
+}
+
+TiffNumber number_of(std::uint16_t sample_format) {
+  switch (sample_format) {
+    case SAMPLEFORMAT_UINT: return TiffNumber::unsigned_integer;
+    case SAMPLEFORMAT_INT: return TiffNumber::signed_integer;
+    case SAMPLEFORMAT_IEEEFP: return TiffNumber::floating;
+    default: return TiffNumber::other;
+  }
+}
+
+TiffExtra first_extra_of(TIFF* tiff) {
   std::uint16_t n_extra = 0;
-  const std::uint16_t* extra = nullptr;
-
-  int n_color() const {
-    switch (photometric) {
-      case PHOTOMETRIC_RGB:
-      case PHOTOMETRIC_YCBCR: return 3;
-      case PHOTOMETRIC_SEPARATED: return 4;
-      default: return 1;
-    }
+  std::uint16_t* extra = nullptr;
+  if (!TIFFGetField(tiff, TIFFTAG_EXTRASAMPLES, &n_extra, &extra) || n_extra == 0 || !extra) {
+    return TiffExtra::none_stated;
   }
-  // The meaning of the first extra sample; a missing note means alpha, as the reference has it.
-  std::uint16_t first_extra() const { return n_extra > 0 ? extra[0] : EXTRASAMPLE_UNASSALPHA; }
-  bool has_alpha() const {
-    return photometric == PHOTOMETRIC_RGB && n_samples > 3 && first_extra() != EXTRASAMPLE_UNSPECIFIED;
-  }
-  bool is_premultiplied() const { return has_alpha() && first_extra() == EXTRASAMPLE_ASSOCALPHA; }
-  // Samples a pixel that the conversion looks at.
-  int n_used() const { return has_alpha() ? 4 : n_color(); }
-};
+  if (extra[0] == EXTRASAMPLE_UNSPECIFIED) return TiffExtra::unspecified;
+  return extra[0] == EXTRASAMPLE_ASSOCALPHA ? TiffExtra::premultiplied_alpha : TiffExtra::alpha;
+}
 
-Layout read_layout(const DecodeJob& job, const TiffState& state, TIFF* tiff) {
-  Layout layout;
+// Sample layouts the reference cannot read are refused here too, before any row is decoded.
+bool is_readable(const TiffLayout& layout) {
+  const std::uint16_t bits = layout.bits;
+  const bool is_plain = layout.number == TiffNumber::unsigned_integer;
+  if (layout.n_samples > kMaxSamples || layout.n_samples < layout.n_color()) return false;
+  switch (layout.color) {
+    case TiffColor::gray_white_is_zero:
+    case TiffColor::gray:
+      if (layout.n_samples > 2 || (layout.n_samples == 2 && bits != 8)) return false;
+      if (layout.number == TiffNumber::other) return false;
+      if (layout.number == TiffNumber::floating) return bits == 32;
+      return bits == 32 || bits == 16 || bits == 8 || (is_plain && (bits == 1 || bits == 2 || bits == 4));
+    case TiffColor::palette:
+      if (layout.n_samples > 2 || (layout.n_samples == 2 && bits != 8)) return false;
+      return is_plain && (bits == 1 || bits == 2 || bits == 4 || bits == 8);
+    case TiffColor::rgb:
+    case TiffColor::cmyk: return is_plain && (bits == 8 || bits == 16);
+    case TiffColor::ycbcr: return is_plain && bits == 8 && layout.n_samples == 3;
+    case TiffColor::other: return false;
+  }
+  return false;
+}
+
+TiffLayout read_layout(const DecodeJob& job, const TiffState& state, TIFF* tiff) {
+  TiffLayout layout;
   if (!TIFFGetField(tiff, TIFFTAG_IMAGEWIDTH, &layout.width) ||
       !TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &layout.height)) {
     fail_tiff(job, state, "the size is missing");
   }
   check_image_size(job, layout.width, layout.height);
-  std::uint16_t planes = PLANARCONFIG_CONTIG;
-  std::uint16_t* extra = nullptr;
+  std::uint16_t planes = PLANARCONFIG_CONTIG, sample_format = SAMPLEFORMAT_UINT;
+  std::uint16_t photometric = PHOTOMETRIC_MINISWHITE;  // what a file without the tag means
   TIFFGetFieldDefaulted(tiff, TIFFTAG_BITSPERSAMPLE, &layout.bits);
   TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLESPERPIXEL, &layout.n_samples);
-  TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLEFORMAT, &layout.format);
-  TIFFGetFieldDefaulted(tiff, TIFFTAG_COMPRESSION, &layout.compression);
-  TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &layout.photometric);
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLEFORMAT, &sample_format);
+  TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &photometric);
   TIFFGetFieldDefaulted(tiff, TIFFTAG_PLANARCONFIG, &planes);
-  if (TIFFGetField(tiff, TIFFTAG_EXTRASAMPLES, &layout.n_extra, &extra)) layout.extra = extra;
-  if (!layout.extra) layout.n_extra = 0;
+  layout.color = color_of(photometric);
+  layout.number = number_of(sample_format);
+  layout.first_extra = first_extra_of(tiff);
   layout.separate = planes == PLANARCONFIG_SEPARATE && layout.n_samples > 1;
+  if (!is_readable(layout)) {
+    fail_unsupported(job, fmt::format("colour space {}, {} samples of {} bits, sample format {}", photometric,
+                                      layout.n_samples, layout.bits, sample_format));
+  }
   return layout;
 }
 
-// Refuses what the reference cannot read either, before any row is decoded.
-void check_layout(const DecodeJob& job, const Layout& layout) {
-  const auto refuse = [&] {
-    fail_unsupported(job, fmt::format("colour space {}, {} samples of {} bits, sample format {}",
-                                      layout.photometric, layout.n_samples, layout.bits, layout.format));
-  };
-  if (layout.n_samples > kMaxSamples || layout.n_samples < layout.n_color()) refuse();
-  const std::uint16_t bits = layout.bits;
-  const bool is_plain = layout.format == SAMPLEFORMAT_UINT;
-  switch (layout.photometric) {
-    case PHOTOMETRIC_MINISWHITE:
-    case PHOTOMETRIC_MINISBLACK:
-      if (layout.n_samples > 2 || (layout.n_samples == 2 && bits != 8)) refuse();
-      if (bits == 32 || bits == 16 || bits == 8) return;
-      if (!is_plain || (bits != 1 && bits != 2 && bits != 4)) refuse();
-      return;
-    case PHOTOMETRIC_PALETTE:
-      if (!is_plain || (bits != 1 && bits != 2 && bits != 4 && bits != 8)) refuse();
-      if (layout.n_samples > 2 || (layout.n_samples == 2 && bits != 8)) refuse();
-      return;
-    case PHOTOMETRIC_RGB:
-    case PHOTOMETRIC_SEPARATED:
-      if (!is_plain || (bits != 8 && bits != 16)) refuse();
-      return;
-    case PHOTOMETRIC_YCBCR:
-      if (!is_plain || bits != 8 || layout.n_samples != 3) refuse();
-      return;
-    default: refuse();
-  }
-}
-
-struct Palette {
-  std::uint8_t rgb[256][3];
-};
-
-Palette read_palette(const DecodeJob& job, TIFF* tiff, const Layout& layout) {
-  Palette palette{};
+TiffPalette read_palette(const DecodeJob& job, TIFF* tiff, const TiffLayout& layout) {
+  TiffPalette palette{};
   std::uint16_t *red = nullptr, *green = nullptr, *blue = nullptr;
   if (!TIFFGetField(tiff, TIFFTAG_COLORMAP, &red, &green, &blue)) fail_damaged(job, "the palette is missing");
   for (int i = 0; i < (1 << layout.bits); ++i) {
@@ -183,7 +179,7 @@ Palette read_palette(const DecodeJob& job, TIFF* tiff, const Layout& layout) {
 // The rows of one plane in file order, from strips or from tiles.
 class RowSource {
  public:
-  RowSource(const DecodeJob& job, const TiffState& state, TIFF* tiff, const Layout& layout)
+  RowSource(const DecodeJob& job, const TiffState& state, TIFF* tiff, const TiffLayout& layout)
       : job_(job), state_(state), tiff_(tiff), layout_(layout) {
     const tmsize_t row_bytes = TIFFScanlineSize(tiff);
     const std::uint64_t per_row = layout.separate ? 1 : layout.n_samples;
@@ -245,96 +241,24 @@ class RowSource {
   const DecodeJob& job_;
   const TiffState& state_;
   TIFF* tiff_;
-  const Layout& layout_;
+  const TiffLayout& layout_;
   std::uint64_t row_bytes_ = 0;
   std::uint32_t tile_width_ = 0, tile_height_ = 0;
   std::size_t tile_row_bytes_ = 0, band_row_bytes_ = 0;
   std::vector<std::uint8_t> tile_, buffer_;
 };
 
-template <class T>
-T load(const std::uint8_t* bytes) {
-  T value;
-  std::memcpy(&value, bytes, sizeof value);
-  return value;
-}
-
-// Grey wider than a byte, clipped to 0..255 as the reference does. libtiff gives native byte order.
-std::uint8_t clip_wide(const std::uint8_t* sample, const Layout& layout) {
-  if (layout.bits == 16) {
-    if (layout.format != SAMPLEFORMAT_INT) return clip_gray16(load<std::uint16_t>(sample));
-    return static_cast<std::uint8_t>(std::clamp<int>(load<std::int16_t>(sample), 0, 255));
-  }
-  if (layout.format == SAMPLEFORMAT_IEEEFP) {
-    const float value = load<float>(sample);
-    return value >= 255.0f ? 255 : value > 0.0f ? static_cast<std::uint8_t>(value) : 0;
-  }
-  return static_cast<std::uint8_t>(std::clamp(load<std::int32_t>(sample), 0, 255));
-}
-
-// One row of the file → 8-bit samples; grey is scaled to the full range, palette indices are not.
-void unpack_row(std::uint8_t* out, const std::uint8_t* row, std::size_t n, const Layout& layout) {
-  const bool is_gray = layout.photometric <= PHOTOMETRIC_MINISBLACK;
-  const std::size_t n_bytes = layout.bits / 8;
-  if (layout.bits < 8) {
-    const std::uint32_t mask = (1u << layout.bits) - 1, scale = is_gray ? 255 / mask : 1;
-    for (std::size_t i = 0; i < n; ++i) {
-      const std::size_t bit = i * layout.bits;
-      out[i] = static_cast<std::uint8_t>((row[bit / 8] >> (8 - layout.bits - bit % 8) & mask) * scale);
-    }
-  } else if (layout.bits == 8) {
-    std::memcpy(out, row, n);
-  } else if (is_gray) {
-    for (std::size_t i = 0; i < n; ++i) out[i] = clip_wide(row + n_bytes * i, layout);
-  } else {
-    for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<std::uint8_t>(load<std::uint16_t>(row + 2 * i) >> 8);
-  }
-  if (layout.photometric == PHOTOMETRIC_MINISWHITE && layout.bits <= 8) {
-    for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<std::uint8_t>(255 - out[i]);
-  }
-}
-
-// Premultiplied colour back to plain colour, as the reference unpacks it.
-void divide_alpha(std::uint8_t* rgba) {
-  const int alpha = rgba[3];
-  if (alpha == 255) return;
-  for (int c = 0; c < 3; ++c) {
-    rgba[c] = alpha == 0 ? 0 : static_cast<std::uint8_t>(std::min(rgba[c] * 255 / alpha, 255));
-  }
-}
-
-// One row of 8-bit samples, `step` apart → RGB.
-void convert_row(std::uint8_t* rgb, std::uint8_t* samples, int n, int step, const Layout& layout,
-                 const Palette& palette, Loader loader) {
-  for (int x = 0; x < n; ++x, samples += step, rgb += 3) {
-    switch (layout.photometric) {
-      case PHOTOMETRIC_PALETTE: rgb_from_palette(rgb, samples, 1, palette.rgb); break;
-      case PHOTOMETRIC_SEPARATED: rgb_from_cmyk(rgb, samples, 1, false); break;
-      case PHOTOMETRIC_YCBCR: rgb_from_ycbcr(rgb, samples, 1); break;
-      case PHOTOMETRIC_RGB:
-        if (layout.has_alpha()) {
-          if (layout.is_premultiplied()) divide_alpha(samples);
-          rgb_from_rgba(rgb, samples, 1, loader);
-        } else {
-          std::copy_n(samples, 3, rgb);
-        }
-        break;
-      default: rgb_from_gray(rgb, samples, 1);
-    }
-  }
-}
-
-Image decode_rows(const DecodeJob& job, const TiffState& state, TIFF* tiff, const Layout& layout) {
-  const Palette palette =
-      layout.photometric == PHOTOMETRIC_PALETTE ? read_palette(job, tiff, layout) : Palette{};
+Image decode_rows(const DecodeJob& job, const TiffState& state, TIFF* tiff, const TiffLayout& layout) {
+  const TiffPalette palette =
+      layout.color == TiffColor::palette ? read_palette(job, tiff, layout) : TiffPalette{};
   RowSource source(job, state, tiff, layout);
   Image image = reserve_image(layout.width, layout.height);
   const int width = image.width;
   if (!layout.separate) {
     std::vector<std::uint8_t> samples(std::size_t{layout.width} * layout.n_samples);
     for (std::uint32_t y = 0; y < layout.height; ++y) {
-      unpack_row(samples.data(), source.row(y, 0), samples.size(), layout);
-      convert_row(append_row(image), samples.data(), width, layout.n_samples, layout, palette, job.loader);
+      unpack_tiff_row(samples.data(), source.row(y, 0), samples.size(), layout);
+      convert_tiff_row(append_row(image), samples.data(), width, layout.n_samples, layout, palette, job.loader);
     }
     return image;
   }
@@ -344,13 +268,13 @@ Image decode_rows(const DecodeJob& job, const TiffState& state, TIFF* tiff, cons
   samples.resize(step * layout.width * layout.height);
   for (std::size_t plane = 0; plane < step; ++plane) {
     for (std::uint32_t y = 0; y < layout.height; ++y) {
-      unpack_row(plane_row.data(), source.row(y, static_cast<std::uint16_t>(plane)), layout.width, layout);
+      unpack_tiff_row(plane_row.data(), source.row(y, static_cast<std::uint16_t>(plane)), layout.width, layout);
       std::uint8_t* out = samples.data() + step * layout.width * y + plane;
       for (std::uint32_t x = 0; x < layout.width; ++x) out[step * x] = plane_row[x];
     }
   }
   for (std::uint32_t y = 0; y < layout.height; ++y) {
-    convert_row(append_row(image), samples.data() + step * layout.width * y, width, static_cast<int>(step),
+    convert_tiff_row(append_row(image), samples.data() + step * layout.width * y, width, static_cast<int>(step),
                 layout, palette, job.loader);
   }
   return image;
@@ -365,7 +289,7 @@ struct RgbaReader {
 };
 
 // YCbCr with subsampling: libtiff's own conversion, a block of rows at a time.
-Image decode_as_rgba(const DecodeJob& job, const TiffState& state, TIFF* tiff, const Layout& layout) {
+Image decode_as_rgba(const DecodeJob& job, const TiffState& state, TIFF* tiff, const TiffLayout& layout) {
   char message[1024] = "";
   RgbaReader reader;
   reader.is_open = TIFFRGBAImageOK(tiff, message) && TIFFRGBAImageBegin(&reader.image, tiff, 0, message);
@@ -407,20 +331,19 @@ Decoded decode_tiff(const DecodeJob& job) {
   TiffState state{job.data(), job.size()};
   const Tiff tiff = open_tiff(state);
   if (!tiff) fail_tiff(job, state, "the directory cannot be read");
-  Layout layout = read_layout(job, state, tiff.get());
-  check_layout(job, layout);
-  if (!TIFFIsCODECConfigured(layout.compression)) {
-    fail_unsupported(job, fmt::format("compression {}", layout.compression));
-  }
+  TiffLayout layout = read_layout(job, state, tiff.get());
+  std::uint16_t compression = COMPRESSION_NONE;
+  TIFFGetFieldDefaulted(tiff.get(), TIFFTAG_COMPRESSION, &compression);
+  if (!TIFFIsCODECConfigured(compression)) fail_unsupported(job, fmt::format("compression {}", compression));
   bool read_as_rgba = false;
-  if (layout.photometric == PHOTOMETRIC_YCBCR) {
+  if (layout.color == TiffColor::ycbcr) {
     std::uint16_t sub_x = 2, sub_y = 2;
     TIFFGetFieldDefaulted(tiff.get(), TIFFTAG_YCBCRSUBSAMPLING, &sub_x, &sub_y);
-    if (layout.compression == COMPRESSION_JPEG && !layout.separate) {
+    if (compression == COMPRESSION_JPEG && !layout.separate) {
       TIFFSetField(tiff.get(), TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB);
-      layout.photometric = PHOTOMETRIC_RGB;
+      layout.color = TiffColor::rgb;
     } else {
-      read_as_rgba = layout.compression != COMPRESSION_NONE || layout.separate || sub_x != 1 || sub_y != 1;
+      read_as_rgba = compression != COMPRESSION_NONE || layout.separate || sub_x != 1 || sub_y != 1;
     }
   }
   state.message[0] = '\0';  // complaints about tags that do not matter

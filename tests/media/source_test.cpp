@@ -145,7 +145,6 @@ class TestServer {
   }
 
   std::string url(const std::string& path) const { return fmt::format("http://127.0.0.1:{}{}", port_, path); }
-  bool is_stopping() const { return stopping_; }
   static bool send_all(int socket, const std::string& text) {
     return send(socket, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
   }
