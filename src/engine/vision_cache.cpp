@@ -7,12 +7,14 @@
 namespace qwenvl {
 
 MediaKey key_of(const VisionInput& input) {
-  XXH3_state_t state;
-  XXH3_128bits_reset(&state);
+  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> owner(XXH3_createState(), &XXH3_freeState);
+  XXH3_state_t* state = owner.get();
+  if (!state) fail(ErrorKind::out_of_memory, "vision cache: no memory for a hash");
+  XXH3_128bits_reset(state);
   const std::int64_t header[] = {input.grid.t, input.grid.h, input.grid.w, static_cast<std::int64_t>(input.normalisation)};
-  XXH3_128bits_update(&state, header, sizeof header);
-  for (const Image& frame : input.frames) XXH3_128bits_update(&state, frame.rgb.data(), frame.rgb.size());
-  const XXH128_hash_t hash = XXH3_128bits_digest(&state);
+  XXH3_128bits_update(state, header, sizeof header);
+  for (const Image& frame : input.frames) XXH3_128bits_update(state, frame.rgb.data(), frame.rgb.size());
+  const XXH128_hash_t hash = XXH3_128bits_digest(state);
   return {hash.low64, hash.high64};
 }
 
