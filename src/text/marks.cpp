@@ -90,7 +90,7 @@ class MarkScanner {
   std::size_t n_uncounted_ = 0;      // open brackets beyond kMaxDepth
   char last_byte_ = 0;               // last byte that was no space
   bool is_html_ = false;             // braces and quotes are text there
-  std::size_t tag_at_ = npos;        // the last "<"
+  std::size_t tag_at_ = npos;        // the "<" of the tag we are in
   std::size_t next_angle_ = 0;       // memory of element_text(): the first ">" not before here
   std::size_t unclosed_double_ = 0;  // no closing quote stands before these places
   std::size_t unclosed_single_ = 0;
@@ -103,6 +103,10 @@ void MarkScanner::take_one() {
   switch (c) {
     case '`': take_fence(); break;
     case '<': take_tag(); break;
+    case '>':
+      tag_at_ = npos;
+      ++at_;
+      break;
     case 'd': take_data_bbox(); break;
     case '{': take_open(true); break;
     case '[': take_open(false); break;

@@ -29,8 +29,8 @@ inline std::string safetensors_bytes(std::string header, std::size_t n_data) {
 }
 
 // {"name": {"dtype": …, "shape": …, "data_offsets": …}, …}, one entry at a time.
-inline std::string entry(const std::string& name, const std::string& dtype, const std::string& shape,
-                         std::uint64_t begin, std::uint64_t end) {
+inline std::string entry(const std::string& name, const std::string& dtype,
+                         const std::string& shape, std::uint64_t begin, std::uint64_t end) {
   return "\"" + name + "\": {\"dtype\": \"" + dtype + "\", \"shape\": " + shape +
          ", \"data_offsets\": [" + std::to_string(begin) + ", " + std::to_string(end) + "]}";
 }

@@ -14,7 +14,8 @@ namespace qwenvl {
 namespace {
 
 // Bytes at an aligned address, as a mapped file has them.
-std::map<std::string, TensorEntry> parse(const std::string& bytes, std::vector<std::uint64_t>& storage,
+std::map<std::string, TensorEntry> parse(const std::string& bytes,
+                                         std::vector<std::uint64_t>& storage,
                                          std::map<std::string, std::string>* metadata = nullptr) {
   storage.assign(bytes.size() / 8 + 1, 0);
   std::memcpy(storage.data(), bytes.data(), bytes.size());
@@ -25,13 +26,12 @@ std::map<std::string, TensorEntry> parse(const std::string& bytes, std::vector<s
 TEST(Safetensors, ReadsNamesTypesShapesAndBytes) {
   std::vector<std::uint64_t> storage;
   std::map<std::string, std::string> metadata;
-  const auto entries =
-      parse(safetensors_bytes("{\"__metadata__\": {\"format\": \"pt\"}, " +
-                                  entry("b", "BF16", "[2, 3]", 4, 16) + ", " +
-                                  entry("a", "F32", "[]", 0, 4) + ", " +
-                                  entry("none", "I64", "[0, 7]", 16, 16) + "}",
-                              16),
-            storage, &metadata);
+  const auto entries = parse(
+      safetensors_bytes(
+          "{\"__metadata__\": {\"format\": \"pt\"}, " + entry("b", "BF16", "[2, 3]", 4, 16) + ", " +
+              entry("a", "F32", "[]", 0, 4) + ", " + entry("none", "I64", "[0, 7]", 16, 16) + "}",
+          16),
+      storage, &metadata);
   ASSERT_EQ(entries.size(), 3u);
   EXPECT_EQ(entries.at("a").shape, Shape());
   EXPECT_EQ(entries.at("a").type, DType::f32);
@@ -45,12 +45,13 @@ TEST(Safetensors, ReadsNamesTypesShapesAndBytes) {
 
 TEST(Safetensors, ReadsEveryTypeWeHave) {
   std::vector<std::uint64_t> storage;
-  const auto entries = parse(
-      safetensors_bytes("{" + entry("0", "I64", "[1]", 0, 8) + "," + entry("1", "I32", "[1]", 8, 12) +
-                            "," + entry("2", "F16", "[1]", 12, 14) + "," +
-                            entry("3", "U8", "[1]", 14, 15) + "," + entry("4", "I8", "[1]", 15, 16) + "}",
-                        16),
-      storage);
+  const auto entries =
+      parse(safetensors_bytes(
+                "{" + entry("0", "I64", "[1]", 0, 8) + "," + entry("1", "I32", "[1]", 8, 12) + "," +
+                    entry("2", "F16", "[1]", 12, 14) + "," + entry("3", "U8", "[1]", 14, 15) + "," +
+                    entry("4", "I8", "[1]", 15, 16) + "}",
+                16),
+            storage);
   EXPECT_EQ(entries.at("0").type, DType::i64);
   EXPECT_EQ(entries.at("1").type, DType::i32);
   EXPECT_EQ(entries.at("2").type, DType::f16);
@@ -79,8 +80,8 @@ std::string one_entry(const std::string& dtype, const std::string& shape, std::u
   return safetensors_bytes("{" + entry("x", dtype, shape, begin, end) + "}", n_data);
 }
 
-std::string two(std::uint64_t begin_1, std::uint64_t end_1, std::uint64_t begin_2, std::uint64_t end_2,
-                std::size_t n_data) {
+std::string two(std::uint64_t begin_1, std::uint64_t end_1, std::uint64_t begin_2,
+                std::uint64_t end_2, std::size_t n_data) {
   const auto shape = [](std::uint64_t n) { return "[" + std::to_string(n) + "]"; };
   return safetensors_bytes("{" + entry("x", "U8", shape(end_1 - begin_1), begin_1, end_1) + ", " +
                                entry("y", "U8", shape(end_2 - begin_2), begin_2, end_2) + "}",
@@ -110,19 +111,23 @@ std::vector<Broken> broken_containers() {
       {"invalid UTF-8", safetensors_bytes("{\"\xc3\x28\": {}}", 0), "not valid JSON"},
       {"zero bytes in the header", safetensors_bytes(std::string("{\0}", 3), 0), "not valid JSON"},
       {"NaN", one(R"("dtype": "F32", "shape": [NaN], "data_offsets": [0, 4])"), "not valid JSON"},
-      {"deep nesting", safetensors_bytes("{\"x\":" + std::string(100000, '[') + "}", 0), "an array"},
+      {"deep nesting", safetensors_bytes("{\"x\":" + std::string(100000, '[') + "}", 0),
+       "an array"},
       {"deep objects", safetensors_bytes("{\"x\":{\"dtype\":{\"a\":{}}}}", 0), "an object"},
       {"duplicate tensor",
-       safetensors_bytes("{" + entry("x", "U8", "[2]", 0, 2) + "," + entry("x", "U8", "[2]", 2, 4) + "}", 4),
+       safetensors_bytes(
+           "{" + entry("x", "U8", "[2]", 0, 2) + "," + entry("x", "U8", "[2]", 2, 4) + "}", 4),
        "has 'x' twice"},
       {"duplicate field",
        one(R"("dtype": "F32", "dtype": "F32", "shape": [1], "data_offsets": [0, 4])"),
        "'x.dtype' twice"},
       {"duplicate metadata", safetensors_bytes(R"({"__metadata__": {}, "__metadata__": {}})", 0),
        "'__metadata__' twice"},
-      {"duplicate metadata key", safetensors_bytes(R"({"__metadata__": {"a": "1", "a": "2"}})", 0), "twice"},
+      {"duplicate metadata key", safetensors_bytes(R"({"__metadata__": {"a": "1", "a": "2"}})", 0),
+       "twice"},
       {"metadata that is no map", safetensors_bytes(R"({"__metadata__": "pt"})", 0), "a string"},
-      {"metadata that is no text", safetensors_bytes(R"({"__metadata__": {"a": 1}})", 0), "a number"},
+      {"metadata that is no text", safetensors_bytes(R"({"__metadata__": {"a": 1}})", 0),
+       "a number"},
       {"entry that is a number", safetensors_bytes(R"({"x": 5})", 0), "a number"},
       {"entry that is null", safetensors_bytes(R"({"x": null})", 0), "null"},
   };
@@ -134,22 +139,33 @@ std::vector<Broken> broken_entries() {
       {"no shape", one(R"("dtype": "F32", "data_offsets": [0, 4])"), "'x' has no shape"},
       {"no offsets", one(R"("dtype": "F32", "shape": [1])"), "data_offsets"},
       {"one offset", one(R"("dtype": "F32", "shape": [1], "data_offsets": [0])"), "data_offsets"},
-      {"three offsets", one(R"("dtype": "F32", "shape": [1], "data_offsets": [0, 2, 4])"), "more than 2"},
-      {"unknown field", one(R"("dtype": "F32", "shape": [1], "data_offsets": [0, 4], "x": 1)"), "unknown field"},
+      {"three offsets", one(R"("dtype": "F32", "shape": [1], "data_offsets": [0, 2, 4])"),
+       "more than 2"},
+      {"unknown field", one(R"("dtype": "F32", "shape": [1], "data_offsets": [0, 4], "x": 1)"),
+       "unknown field"},
       {"unknown dtype", one_entry("F33", "[1]", 0, 4, 4), "unknown dtype 'F33'"},
       {"dtype of another case", one_entry("f32", "[1]", 0, 4, 4), "unknown dtype"},
-      {"dtype that is a number", one(R"("dtype": 32, "shape": [1], "data_offsets": [0, 4])"), "a number"},
-      {"shape that is a text", one(R"("dtype": "F32", "shape": "1", "data_offsets": [0, 4])"), "a string"},
-      {"shape of shapes", one(R"("dtype": "F32", "shape": [[1]], "data_offsets": [0, 4])"), "an array"},
-      {"negative dimension", one(R"("dtype": "F32", "shape": [-1], "data_offsets": [0, 4])"), "a negative number"},
+      {"dtype that is a number", one(R"("dtype": 32, "shape": [1], "data_offsets": [0, 4])"),
+       "a number"},
+      {"shape that is a text", one(R"("dtype": "F32", "shape": "1", "data_offsets": [0, 4])"),
+       "a string"},
+      {"shape of shapes", one(R"("dtype": "F32", "shape": [[1]], "data_offsets": [0, 4])"),
+       "an array"},
+      {"negative dimension", one(R"("dtype": "F32", "shape": [-1], "data_offsets": [0, 4])"),
+       "a negative number"},
       {"fraction", one(R"("dtype": "F32", "shape": [1.0], "data_offsets": [0, 4])"), "a fraction"},
-      {"dimension beyond 64 bits", one_entry("F32", "[36893488147419103232]", 0, 4, 4), "a fraction"},
-      {"overflowing product", one_entry("F32", "[4294967296, 4294967296]", 0, 0, 0), "impossible shape"},
-      {"overflow hidden by a zero", one_entry("F32", "[0, 4294967296, 4294967296]", 0, 0, 0), "impossible shape"},
+      {"dimension beyond 64 bits", one_entry("F32", "[36893488147419103232]", 0, 4, 4),
+       "a fraction"},
+      {"overflowing product", one_entry("F32", "[4294967296, 4294967296]", 0, 0, 0),
+       "impossible shape"},
+      {"overflow hidden by a zero", one_entry("F32", "[0, 4294967296, 4294967296]", 0, 0, 0),
+       "impossible shape"},
       {"overflowing bytes", one_entry("F32", "[4611686018427387904]", 0, 0, 0), "impossible shape"},
-      {"seven dimensions", one_entry("U8", "[1, 1, 1, 1, 1, 1, 1]", 0, 1, 1), "more than 6 numbers in shape"},
+      {"seven dimensions", one_entry("U8", "[1, 1, 1, 1, 1, 1, 1]", 0, 1, 1),
+       "more than 6 numbers in shape"},
       {"half bytes", one_entry("F4", "[3]", 0, 1, 1), "impossible shape"},
-      {"shape larger than its bytes", one_entry("F32", "[2]", 0, 4, 4), "takes 8 bytes, but its offsets span 4"},
+      {"shape larger than its bytes", one_entry("F32", "[2]", 0, 4, 4),
+       "takes 8 bytes, but its offsets span 4"},
       {"shape smaller than its bytes", one_entry("F32", "[1]", 0, 8, 8), "takes 4 bytes"},
       {"reversed offsets", one_entry("F32", "[1]", 4, 0, 4), "ends before it"},
       {"offsets past the file", one_entry("F32", "[1]", 1000, 1004, 4), "it is truncated"},
@@ -158,12 +174,15 @@ std::vector<Broken> broken_entries() {
       {"the same bytes twice", two(0, 4, 0, 4, 4), "overlaps"},
       {"gap", two(0, 2, 3, 5, 5), "a gap before it"},
       {"gap at the start", one_entry("U8", "[2]", 2, 4, 4), "a gap before it"},
-      {"bytes after the last tensor", one_entry("U8", "[2]", 0, 2, 4), "2 bytes follow the last tensor"},
+      {"bytes after the last tensor", one_entry("U8", "[2]", 0, 2, 4),
+       "2 bytes follow the last tensor"},
       {"type we do not read", one_entry("F8_E4M3", "[4]", 0, 4, 4),
        "unsupported: some.safetensors: tensor 'x' is stored as F8_E4M3"},
-      {"double precision", one_entry("F64", "[1]", 0, 8, 8), "unsupported: some.safetensors: tensor 'x'"},
+      {"double precision", one_entry("F64", "[1]", 0, 8, 8),
+       "unsupported: some.safetensors: tensor 'x'"},
       {"unaligned",
-       safetensors_bytes("{" + entry("x", "U8", "[1]", 0, 1) + "," + entry("y", "F32", "[1]", 1, 5) + "}", 5),
+       safetensors_bytes(
+           "{" + entry("x", "U8", "[1]", 0, 1) + "," + entry("y", "F32", "[1]", 1, 5) + "}", 5),
        "unsupported: some.safetensors: tensor 'y' of F32 is not aligned"},
   };
 }
@@ -193,7 +212,8 @@ TEST(Safetensors, EveryTruncationOfAGoodFileIsRefused) {
 TEST(Safetensors, HostileNamesAreShortenedAndEscapedInMessages) {
   std::vector<std::uint64_t> storage;
   const std::string name = "\\u0007" + std::string(100'000, 'n');
-  const std::string error = error_of([&] { parse(safetensors_bytes("{\"" + name + "\": 5}", 0), storage); });
+  const std::string error =
+      error_of([&] { parse(safetensors_bytes("{\"" + name + "\": 5}", 0), storage); });
   EXPECT_TRUE(contains(error, "\\x07nnn"));
   EXPECT_LT(error.size(), 500u);
 }
