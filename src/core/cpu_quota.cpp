@@ -57,6 +57,7 @@ Quota quota_in(const fs::path& group, bool is_version_2) {
 // the mount; then only the root, which is the container's own group, answers.
 Quota quota_upwards(const fs::path& root, fs::path group, bool is_version_2) {
   Quota result = quota_in(root, is_version_2);
+  if (group.string().find("..") != std::string::npos) return result;  // outside of what is mounted
   for (; group.has_relative_path(); group = group.parent_path()) {
     result = smaller(result, quota_in(root / group.relative_path(), is_version_2));
   }
