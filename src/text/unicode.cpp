@@ -66,10 +66,14 @@ CharClass classify(char32_t c) {
   if (c == '\r' || c == '\n') return CharClass::newline;
   if (is_white_space(c)) return CharClass::space;
   switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
-    case UTF8PROC_CATEGORY_LU: case UTF8PROC_CATEGORY_LL: case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM: case UTF8PROC_CATEGORY_LO: return CharClass::letter;
-    case UTF8PROC_CATEGORY_ND: case UTF8PROC_CATEGORY_NL: case UTF8PROC_CATEGORY_NO:
-      return CharClass::number;
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO: return CharClass::letter;
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_NO: return CharClass::number;
     case UTF8PROC_CATEGORY_CN:
       if (contains(std::begin(kNewerLetters), std::end(kNewerLetters), c)) return CharClass::letter;
       if (contains(std::begin(kNewerNumbers), std::end(kNewerNumbers), c)) return CharClass::number;

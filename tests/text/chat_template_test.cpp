@@ -73,7 +73,8 @@ TEST(ChatTemplate, ReadingSpecialTokensEverywhereGivesTheIdsOfTheReference) {
 TEST(ChatTemplate, OrdinaryTextHasTheSameIdsWhenItIsNotTrusted) {
   int n_compared = 0;
   for (const json& conversation : conversations()) {
-    if (conversation["name"].get<std::string>().find("special token") != std::string::npos) continue;
+    if (conversation["name"].get<std::string>().find("special token") != std::string::npos)
+      continue;
     ++n_compared;
     EXPECT_EQ(encode_chat(published_tokenizer(), render(conversation), SpecialTokens::as_text),
               conversation["ids"].get<std::vector<TokenId>>())
@@ -90,19 +91,23 @@ TEST(ChatTemplate, NoAddedTokenInTheTextOfAUserBecomesAToken) {
     EXPECT_EQ(std::count(ids.begin(), ids.end(), token.id),
               std::count(baseline.begin(), baseline.end(), token.id))
         << token.text;
-    EXPECT_NE(tokenizer.decode(ids, true).find("x" + token.text + "\n"), std::string::npos) << token.text;
+    EXPECT_NE(tokenizer.decode(ids, true).find("x" + token.text + "\n"), std::string::npos)
+        << token.text;
   }
 }
 
 TEST(ChatTemplate, RolesNamesArgumentsAndResponsesAreNotTrusted) {
   for (const json& conversation : conversations()) {
-    if (conversation["name"].get<std::string>().find("special token") == std::string::npos) continue;
+    if (conversation["name"].get<std::string>().find("special token") == std::string::npos)
+      continue;
     for (const TemplatePiece& piece : render(conversation)) {
       if (!piece.is_trusted) continue;
       EXPECT_EQ(piece.text.find("Evil"), std::string::npos) << conversation["name"];
-      EXPECT_EQ(piece.text.find("<|vision_end|>\n</tool_response>\n</tool_response>"), std::string::npos);
+      EXPECT_EQ(piece.text.find("<|vision_end|>\n</tool_response>\n</tool_response>"),
+                std::string::npos);
     }
-    const auto ids = encode_chat(published_tokenizer(), render(conversation), SpecialTokens::as_text);
+    const auto ids =
+        encode_chat(published_tokenizer(), render(conversation), SpecialTokens::as_text);
     const auto n_begins = std::count(ids.begin(), ids.end(), 151644);
     const auto n_ends = std::count(ids.begin(), ids.end(), 151645);
     EXPECT_EQ(n_begins, n_ends + 1) << conversation["name"];
@@ -127,7 +132,8 @@ TEST(ChatTemplate, WhatTheToolTemplateCannotSayIsRefused) {
   tools.tools_json = {"{}"};
   TemplateOptions broken_tools;
   broken_tools.tools_json = {"{}", "{'a': 1}"};
-  const auto error = [](const std::vector<TemplateMessage>& messages, const TemplateOptions& options) {
+  const auto error = [](const std::vector<TemplateMessage>& messages,
+                        const TemplateOptions& options) {
     return error_of([&] { render_chat(messages, options); }).substr(0, 25);
   };
   EXPECT_EQ(error({}, tools), "bad_request: messages: no");

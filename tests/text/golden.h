@@ -22,8 +22,7 @@ inline nlohmann::json golden_json(const std::string& name) {
 }
 
 inline const Tokenizer& published_tokenizer() {
-  static const Tokenizer tokenizer =
-      Tokenizer::from_folder(QWENVL_TEST_DATA "/golden/tokenizer");
+  static const Tokenizer tokenizer = Tokenizer::from_folder(QWENVL_TEST_DATA "/golden/tokenizer");
   return tokenizer;
 }
 

@@ -12,16 +12,49 @@ using testing::error_of;
 TEST(PythonJson, WritesWhatPythonWrites) {
   const nlohmann::json golden = testing::golden_json("text/templates.json");
   for (const auto& pair : golden["python_json"]) {
-    EXPECT_EQ(python_json(pair[0].get<std::string>(), "test"), pair[1].get<std::string>()) << pair[0];
+    EXPECT_EQ(python_json(pair[0].get<std::string>(), "test"), pair[1].get<std::string>())
+        << pair[0];
   }
 }
 
 TEST(PythonJson, RefusesWhatIsNotJson) {
-  for (const char* text :
-       {"", " ", "{", "[", "[1,]", "{\"a\":1,}", "{\"a\"}", "{a:1}", "{1:2}", "nul", "tru", "NaN",
-        "Infinity", "01", "1.", ".5", "+1", "-", "1e", "1e+", "'a'", "\"a", "\"\\x\"", "\"\\u12\"",
-        "\"\\u12g4\"", "\"\\ud800\"", "\"\\udc00\"", "\"\\ud800\\u0041\"", "\"\n\"", "1 1", "[1 2]",
-        "\"\\", "\xff", "\"\xed\xa0\x80\"", "// x\n1", "\xc2\xa0" "1"}) {
+  for (const char* text : {"",
+                           " ",
+                           "{",
+                           "[",
+                           "[1,]",
+                           "{\"a\":1,}",
+                           "{\"a\"}",
+                           "{a:1}",
+                           "{1:2}",
+                           "nul",
+                           "tru",
+                           "NaN",
+                           "Infinity",
+                           "01",
+                           "1.",
+                           ".5",
+                           "+1",
+                           "-",
+                           "1e",
+                           "1e+",
+                           "'a'",
+                           "\"a",
+                           "\"\\x\"",
+                           "\"\\u12\"",
+                           "\"\\u12g4\"",
+                           "\"\\ud800\"",
+                           "\"\\udc00\"",
+                           "\"\\ud800\\u0041\"",
+                           "\"\n\"",
+                           "1 1",
+                           "[1 2]",
+                           "\"\\",
+                           "\xff",
+                           "\"\xed\xa0\x80\"",
+                           "// x\n1",
+                           "\xc2\xa0"
+                           "1"}) {
     const std::string error = error_of([&] { python_json(text, "tools[0]"); });
     EXPECT_EQ(error.substr(0, 22), "bad_request: tools[0]:") << text << " → " << error;
   }

@@ -23,12 +23,23 @@ inline nlohmann::json small_tokenizer_json() {
     vocabulary[merged] = next++;
     merges.push_back(pair);
   }
-  const json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", false}, {"use_regex", false}};
-  const json split = {{"type", "Split"}, {"pattern", {{"Regex", kPieceRegex}}}, {"behavior", "Isolated"}, {"invert", false}};
+  const json byte_level = {{"type", "ByteLevel"},
+                           {"add_prefix_space", false},
+                           {"trim_offsets", false},
+                           {"use_regex", false}};
+  const json split = {{"type", "Split"},
+                      {"pattern", {{"Regex", kPieceRegex}}},
+                      {"behavior", "Isolated"},
+                      {"invert", false}};
   json added = json::array();
   const auto add = [&](const char* text, bool special) {
-    added.push_back({{"id", next++}, {"content", text}, {"single_word", false}, {"lstrip", false},
-                     {"rstrip", false}, {"normalized", false}, {"special", special}});
+    added.push_back({{"id", next++},
+                     {"content", text},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
+                     {"special", special}});
   };
   add("<|end|>", true);
   add("<tool>", false);
@@ -41,9 +52,16 @@ inline nlohmann::json small_tokenizer_json() {
           {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}}},
           {"post_processor", byte_level},
           {"decoder", byte_level},
-          {"model", {{"type", "BPE"}, {"dropout", nullptr}, {"unk_token", nullptr}, {"continuing_subword_prefix", ""},
-                     {"end_of_word_suffix", ""}, {"fuse_unk", false}, {"byte_fallback", false},
-                     {"vocab", vocabulary}, {"merges", merges}}}};
+          {"model",
+           {{"type", "BPE"},
+            {"dropout", nullptr},
+            {"unk_token", nullptr},
+            {"continuing_subword_prefix", ""},
+            {"end_of_word_suffix", ""},
+            {"fuse_unk", false},
+            {"byte_fallback", false},
+            {"vocab", vocabulary},
+            {"merges", merges}}}};
 }
 
 }  // namespace qwenvl::testing

@@ -25,6 +25,7 @@ struct Damage {
   std::function<void(json&)> apply;
 };
 
+// clang-format off
 const std::vector<Damage>& damages() {
   static const std::vector<Damage> table = {
       {"no model", "bad_file", "model", [](json& t) { t.erase("model"); }},
@@ -87,8 +88,11 @@ const std::vector<Damage>& damages() {
   };
   return table;
 }
+// clang-format on
 
-TEST(TokenizerFile, TheUndamagedFileIsRead) { EXPECT_EQ(error_of_json(small_tokenizer_json().dump()), ""); }
+TEST(TokenizerFile, TheUndamagedFileIsRead) {
+  EXPECT_EQ(error_of_json(small_tokenizer_json().dump()), "");
+}
 
 TEST(TokenizerFile, EveryDamageIsRefusedWithOneClearError) {
   for (const Damage& damage : damages()) {
@@ -104,12 +108,25 @@ TEST(TokenizerFile, EveryDamageIsRefusedWithOneClearError) {
 
 TEST(TokenizerFile, BrokenTextIsRefused) {
   const std::string whole = small_tokenizer_json().dump();
-  const std::vector<std::string> texts = {
-      "", " ", "{", "[]", "null", "3", "\"x\"", whole + "x", whole + whole, "\xff\xfe{}", std::string(16, '\0'),
-      "{\"model\":{\"vocab\":{\"a\":0,\"a\":0", R"({"model":{"vocab":{"a":0},"vocab":{"b":1}}})",
-      R"({"model":{},"model":{}})", "{\"a\":\"\xff\"}", std::string(1'000'000, '['),
-      "{\"model\":" + std::string(100, '['), "{\"model\":{\"vocab\":{\"a\":" + std::string(100, '['),
-      "{\"model\":{\"merges\":" + std::string(100, '[')};
+  const std::vector<std::string> texts = {"",
+                                          " ",
+                                          "{",
+                                          "[]",
+                                          "null",
+                                          "3",
+                                          "\"x\"",
+                                          whole + "x",
+                                          whole + whole,
+                                          "\xff\xfe{}",
+                                          std::string(16, '\0'),
+                                          "{\"model\":{\"vocab\":{\"a\":0,\"a\":0",
+                                          R"({"model":{"vocab":{"a":0},"vocab":{"b":1}}})",
+                                          R"({"model":{},"model":{}})",
+                                          "{\"a\":\"\xff\"}",
+                                          std::string(1'000'000, '['),
+                                          "{\"model\":" + std::string(100, '['),
+                                          "{\"model\":{\"vocab\":{\"a\":" + std::string(100, '['),
+                                          "{\"model\":{\"merges\":" + std::string(100, '[')};
   for (const std::string& text : texts) {
     EXPECT_EQ(error_of_json(text).substr(0, 9), "bad_file:") << text.substr(0, 60);
   }
@@ -172,7 +189,8 @@ TEST(TokenizerFile, BrokenAddedTokenFilesAreRefused) {
   EXPECT_EQ(error(R"({"added_tokens_decoder": {"9999999999": {"content": "a"}}})", ""), "bad_file");
   EXPECT_EQ(error(R"({"added_tokens_decoder": {"5": "a"}})", ""), "bad_file");
   EXPECT_EQ(error(R"({"added_tokens_decoder": {"5": {"content": 5}}})", ""), "bad_file");
-  EXPECT_EQ(error(R"({"added_tokens_decoder": {"5": {"content": "a", "rstrip": true}}})", ""), "unsupported");
+  EXPECT_EQ(error(R"({"added_tokens_decoder": {"5": {"content": "a", "rstrip": true}}})", ""),
+            "unsupported");
   EXPECT_EQ(error("", R"({"a": "b"})"), "bad_file");
   EXPECT_EQ(error("", R"({"a": -1})"), "bad_file");
 }

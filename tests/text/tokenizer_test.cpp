@@ -27,7 +27,8 @@ class SeparateFiles {
     const json tokenizer = golden_json("tokenizer/tokenizer.json");
     write("vocab.json", tokenizer["model"]["vocab"].dump());
     std::string merges = "#version: 0.2\n";
-    for (const json& merge : tokenizer["model"]["merges"]) merges += merge.get<std::string>() + "\n";
+    for (const json& merge : tokenizer["model"]["merges"])
+      merges += merge.get<std::string>() + "\n";
     write("merges.txt", merges);
     write("tokenizer_config.json", testing::golden_text("tokenizer/tokenizer_config.json"));
   }
@@ -102,8 +103,10 @@ TEST(Tokenizer, DecodesEveryGoldenSequenceAsTheReferenceDoes) {
   const json golden = golden_json("text/tokens.json");
   for (const json& item : golden["decode"]) {
     const auto ids = item["ids"].get<Ids>();
-    EXPECT_EQ(published_tokenizer().decode(ids, false), item["text"].get<std::string>()) << item["ids"];
-    EXPECT_EQ(published_tokenizer().decode(ids, true), item["text_without_special"].get<std::string>())
+    EXPECT_EQ(published_tokenizer().decode(ids, false), item["text"].get<std::string>())
+        << item["ids"];
+    EXPECT_EQ(published_tokenizer().decode(ids, true),
+              item["text_without_special"].get<std::string>())
         << item["ids"];
   }
 }
@@ -139,8 +142,8 @@ TEST(Tokenizer, PaddingRowsOfTheEmbeddingDecodeToNothing) {
 }
 
 TEST(Tokenizer, InvalidUtf8IsRefusedWithItsOffset) {
-  for (const char* text : {"abc\xff", "abc\xc3", "abc\xc3(", "abc\xed\xa0\x80", "abc\xf4\x90\x80\x80",
-                           "abc\xc0\xaf", "abc\xe2\x82", "abc\x80"}) {
+  for (const char* text : {"abc\xff", "abc\xc3", "abc\xc3(", "abc\xed\xa0\x80",
+                           "abc\xf4\x90\x80\x80", "abc\xc0\xaf", "abc\xe2\x82", "abc\x80"}) {
     const std::string error =
         error_of([&] { published_tokenizer().encode(text, SpecialTokens::parse); });
     EXPECT_EQ(error.substr(0, 12), "bad_request:") << error;
@@ -200,7 +203,9 @@ TEST(Tokenizer, LongAndShortPiecesMergeInTheOrderOfRanks) {
     for (char c : word) symbols.emplace_back(1, c);
     for (std::size_t rank = 0; rank < merges.size();) {
       std::size_t i = 0;
-      while (i + 1 < symbols.size() && (symbols[i] != merges[rank].first || symbols[i + 1] != merges[rank].second)) ++i;
+      while (i + 1 < symbols.size() &&
+             (symbols[i] != merges[rank].first || symbols[i + 1] != merges[rank].second))
+        ++i;
       if (i + 1 >= symbols.size()) {
         ++rank;
         continue;

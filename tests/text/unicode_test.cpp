@@ -31,19 +31,20 @@ TEST(Unicode, EachMaximalSubpartBecomesOneReplacement) {
   const std::vector<std::pair<std::string, std::string>> table = {
       {"\x80", r},
       {"\xff", r},
-      {"\xc0\xaf", r + r},                       // overlong
-      {"\xe0\x80\x80", r + r + r},               // overlong
-      {"\xed\xa0\x80", r + r + r},               // surrogate
-      {"\xf4\x90\x80\x80", r + r + r + r},       // beyond U+10FFFF
+      {"\xc0\xaf", r + r},                  // overlong
+      {"\xe0\x80\x80", r + r + r},          // overlong
+      {"\xed\xa0\x80", r + r + r},          // surrogate
+      {"\xf4\x90\x80\x80", r + r + r + r},  // beyond U+10FFFF
       {"\xf5\x80\x80\x80", r + r + r + r},
-      {"\xe2\x82", r},                           // ends inside a character
+      {"\xe2\x82", r},  // ends inside a character
       {"\xf0\x9f\x98", r},
       {"\xf0\x9f\x98z", r + "z"},
       {"\xe2\x82\xe2\x82\xac", r + "\u20ac"},
       {"a\xf0\x9f\xc3(", "a" + r + r + "("},
       {"\xc3", r},
       {"ok", "ok"}};
-  for (const auto& [bytes, text] : table) EXPECT_EQ(lossy(bytes), text) << ::testing::PrintToString(bytes);
+  for (const auto& [bytes, text] : table)
+    EXPECT_EQ(lossy(bytes), text) << ::testing::PrintToString(bytes);
 }
 
 TEST(Unicode, KnowsHowMuchOfACharacterIsAtTheEnd) {
@@ -79,10 +80,11 @@ TEST(Unicode, CompositionOfAComposedTextChangesNothing) {
 TEST(Unicode, SkippingTheTablesForCommonBlocksIsSafe) {
   // A mark at the end sends the text through the tables; what is before it must not change.
   for (char32_t c = 0; c < 0x10000; ++c) {
-    const bool is_common = c < 0x300 || (c >= 0x400 && c <= 0x482) || (c >= 0x3001 && c <= 0x3029) ||
-                           (c >= 0x3041 && c <= 0x3096) || (c >= 0x30A1 && c <= 0x30FF) ||
-                           (c >= 0x3400 && c <= 0x9FFF) || (c >= 0xAC00 && c <= 0xD7A3) ||
-                           (c >= 0x2010 && c <= 0x2027) || (c >= 0xFF01 && c <= 0xFF60);
+    const bool is_common = c < 0x300 || (c >= 0x400 && c <= 0x482) ||
+                           (c >= 0x3001 && c <= 0x3029) || (c >= 0x3041 && c <= 0x3096) ||
+                           (c >= 0x30A1 && c <= 0x30FF) || (c >= 0x3400 && c <= 0x9FFF) ||
+                           (c >= 0xAC00 && c <= 0xD7A3) || (c >= 0x2010 && c <= 0x2027) ||
+                           (c >= 0xFF01 && c <= 0xFF60);
     if (!is_common) continue;
     std::string text = "a";
     append_utf8(text, c);
@@ -93,15 +95,15 @@ TEST(Unicode, SkippingTheTablesForCommonBlocksIsSafe) {
 
 TEST(Unicode, ClassesAreThoseOfTheRegularExpression) {
   const std::vector<std::pair<char32_t, CharClass>> table = {
-      {'a', CharClass::letter},    {0x1C89, CharClass::letter},  {0x2EBF0, CharClass::letter},
-      {0x4E00, CharClass::letter}, {0x2B0, CharClass::letter},   {'7', CharClass::number},
-      {0x663, CharClass::number},  {0xBD, CharClass::number},    {0x2167, CharClass::number},
+      {'a', CharClass::letter},     {0x1C89, CharClass::letter}, {0x2EBF0, CharClass::letter},
+      {0x4E00, CharClass::letter},  {0x2B0, CharClass::letter},  {'7', CharClass::number},
+      {0x663, CharClass::number},   {0xBD, CharClass::number},   {0x2167, CharClass::number},
       {0x10D40, CharClass::number}, {'\n', CharClass::newline},  {'\r', CharClass::newline},
-      {' ', CharClass::space},     {0x85, CharClass::space},     {0xA0, CharClass::space},
-      {0x3000, CharClass::space},  {0x2028, CharClass::space},   {0x0B, CharClass::space},
-      {0x1C, CharClass::other},    {0x180E, CharClass::other},   {0x200B, CharClass::other},
-      {0x301, CharClass::other},   {0xE000, CharClass::other},   {0xFFFF, CharClass::other},
-      {0x1F600, CharClass::other}, {'_', CharClass::other}};
+      {' ', CharClass::space},      {0x85, CharClass::space},    {0xA0, CharClass::space},
+      {0x3000, CharClass::space},   {0x2028, CharClass::space},  {0x0B, CharClass::space},
+      {0x1C, CharClass::other},     {0x180E, CharClass::other},  {0x200B, CharClass::other},
+      {0x301, CharClass::other},    {0xE000, CharClass::other},  {0xFFFF, CharClass::other},
+      {0x1F600, CharClass::other},  {'_', CharClass::other}};
   for (const auto& [code_point, kind] : table) {
     EXPECT_EQ(class_of(code_point), kind) << std::hex << static_cast<unsigned>(code_point);
   }
