@@ -151,7 +151,8 @@ void write_with_tools(Writer& writer, const std::vector<TemplateMessage>& messag
     } else {
       fail(ErrorKind::bad_request,
            "messages[{}]: role {}, expected system, user, assistant or tool in a conversation with "
-           "tools", i, quoted(message.role, 40));
+           "tools",
+           i, quoted(message.role, 40));
     }
   }
 }
@@ -170,8 +171,8 @@ std::vector<TemplatePiece> render_chat(const std::vector<TemplateMessage>& messa
                                        const TemplateOptions& options) {
   for (std::size_t i = 0; i < messages.size(); ++i) {
     if (!messages[i].tool_calls.empty() && messages[i].role != "assistant") {
-      fail(ErrorKind::bad_request, "messages[{}]: tool calls in a turn of {}, expected assistant", i,
-           quoted(messages[i].role, 40));
+      fail(ErrorKind::bad_request, "messages[{}]: tool calls in a turn of {}, expected assistant",
+           i, quoted(messages[i].role, 40));
     }
   }
   Writer writer(options);

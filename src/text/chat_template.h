@@ -43,10 +43,10 @@ struct TemplateOptions {
 };
 
 // The text of the conversation, cut into pieces; concatenated it equals the reference's bytes.
-// The multimodal template is used unless there are tools, tool calls or tool messages; then the tool
-// template, with pictures rendered as in the multimodal one.
-// Throws bad_request: an unparsable tool JSON, a role the tool template does not know (it would drop
-// the message), tool calls outside of an assistant turn.
+// The multimodal template is used unless there are tools, tool calls or tool messages; then the
+// tool template, with pictures rendered as in the multimodal one. Throws bad_request: an unparsable
+// tool JSON, a role the tool template does not know (it would drop the message), tool calls outside
+// of an assistant turn.
 std::vector<TemplatePiece> render_chat(const std::vector<TemplateMessage>& messages,
                                        const TemplateOptions& options);
 
@@ -58,9 +58,10 @@ std::string concatenated(const std::vector<TemplatePiece>& pieces);
 std::vector<TokenId> encode_chat(const Tokenizer& tokenizer,
                                  const std::vector<TemplatePiece>& pieces, SpecialTokens untrusted);
 
-// JSON as Python's json.dumps(ensure_ascii=False) writes it: ", " and ": ", insertion order kept, of
-// equal keys the last value, floats by their shortest digits. Throws bad_request, naming `where`: not
-// JSON, not UTF-8, half a surrogate pair, nested deeper than 200, an integer of more than 4300 digits.
+// JSON as Python's json.dumps(ensure_ascii=False) writes it: ", " and ": ", insertion order kept,
+// of equal keys the last value, floats by their shortest digits. Throws bad_request, naming
+// `where`: not JSON, not UTF-8, half a surrogate pair, nested deeper than 200, an integer of more
+// than 4300 digits.
 std::string python_json(std::string_view json, std::string_view where);
 
 }  // namespace qwenvl

@@ -44,13 +44,13 @@ std::size_t contraction_end(std::string_view text, std::size_t begin) {
   const Character second = character_at(text, first.end);
   if (!second.exists) return 0;
   const char32_t b = lower(second.value);
-  const bool matches =
-      (a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l');
+  const bool matches = (a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l');
   return matches ? second.end : 0;
 }
 
-// \s*[\r\n]+ | \s+(?!\S) | \s+ : up to the last line break of the run; without one, all but the last
-// character, which belongs to what follows; a lone one, or the end of the text, is taken whole.
+// \s*[\r\n]+ | \s+(?!\S) | \s+ : up to the last line break of the run; without one, all but the
+// last character, which belongs to what follows; a lone one, or the end of the text, is taken
+// whole.
 std::size_t whitespace_end(std::string_view text, std::size_t begin) {
   std::size_t end = begin, before_last = begin, after_newline = begin;
   for (Character c = character_at(text, begin); c.is_space(); c = character_at(text, end)) {

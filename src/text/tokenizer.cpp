@@ -22,7 +22,8 @@ void merge_short(const TokenizerTables& tables, std::string_view piece, std::vec
   TokenId ids[kMaxScannedBytes];
   MergeTable::Merged pairs[kMaxScannedBytes];  // pairs[i]: what ids[i], ids[i + 1] merge into
   std::size_t n = piece.size();
-  for (std::size_t i = 0; i < n; ++i) ids[i] = tables.byte_ids[static_cast<unsigned char>(piece[i])];
+  for (std::size_t i = 0; i < n; ++i)
+    ids[i] = tables.byte_ids[static_cast<unsigned char>(piece[i])];
   for (std::size_t i = 0; i + 1 < n; ++i) pairs[i] = tables.merges.find(ids[i], ids[i + 1]);
   while (n > 1) {
     std::size_t best = 0;
@@ -135,7 +136,8 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
 Tokenizer Tokenizer::from_tokenizer_json(std::string_view json, const std::string& where) {
-  return Tokenizer(std::make_unique<Tables>(Tables{build_tables(read_tokenizer_json(json, where))}));
+  return Tokenizer(
+      std::make_unique<Tables>(Tables{build_tables(read_tokenizer_json(json, where))}));
 }
 
 Tokenizer Tokenizer::from_vocab_and_merges(std::string_view vocab_json, std::string_view merges,
@@ -163,9 +165,9 @@ Tokenizer Tokenizer::from_folder(const std::filesystem::path& folder) {
          "{}: no tokenizer found, expected tokenizer.json, or vocab.json and merges.txt",
          folder.string());
   }
-  const auto added = read_added_tokens(read_if_present(folder / "tokenizer_config.json"),
-                                       read_if_present(folder / "added_tokens.json"),
-                                       folder.string());
+  const auto added =
+      read_added_tokens(read_if_present(folder / "tokenizer_config.json"),
+                        read_if_present(folder / "added_tokens.json"), folder.string());
   return from_vocab_and_merges(read_file(vocab, kMaxFileBytes), read_file(merges, kMaxFileBytes),
                                added, folder.string());
 }
@@ -181,8 +183,9 @@ std::vector<TokenId> Tokenizer::encode_mixed(std::string_view text,
   std::vector<TokenId> ids;
   std::size_t done = 0, previous_end = 0;
   for (const TextRange& range : trusted) {
-    QWENVL_CHECK(previous_end <= range.begin && range.begin <= range.end && range.end <= text.size(),
-                 "trusted range {} to {} in a text of {} bytes", range.begin, range.end, text.size());
+    QWENVL_CHECK(
+        previous_end <= range.begin && range.begin <= range.end && range.end <= text.size(),
+        "trusted range {} to {} in a text of {} bytes", range.begin, range.end, text.size());
     previous_end = range.end;
     for (std::size_t at = range.begin; at < range.end;) {
       const auto match = tables_->raw_added.find(text, at, range.end);
@@ -192,8 +195,8 @@ std::vector<TokenId> Tokenizer::encode_mixed(std::string_view text,
       done = at = match.end;
     }
   }
-  const bool is_trusted = !trusted.empty() && trusted.back().begin <= done &&
-                          trusted.back().end == text.size();
+  const bool is_trusted =
+      !trusted.empty() && trusted.back().begin <= done && trusted.back().end == text.size();
   encode_segment(text.substr(done), is_trusted, ids);
   return ids;
 }

@@ -44,7 +44,8 @@ class Tokenizer {
   static Tokenizer from_folder(const std::filesystem::path& folder);
   static Tokenizer from_tokenizer_json(std::string_view json, const std::string& where);
   static Tokenizer from_vocab_and_merges(std::string_view vocab_json, std::string_view merges,
-                                         std::span<const AddedToken> added, const std::string& where);
+                                         std::span<const AddedToken> added,
+                                         const std::string& where);
 
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
@@ -55,7 +56,8 @@ class Tokenizer {
   // The same for a text of several authors: special tokens are read only where they lie entirely
   // inside one of the `trusted` ranges (ascending, disjoint). Everything between two of them is cut
   // and merged as one text, so ordinary text has the ids it has in encode(text, parse).
-  std::vector<TokenId> encode_mixed(std::string_view text, std::span<const TextRange> trusted) const;
+  std::vector<TokenId> encode_mixed(std::string_view text,
+                                    std::span<const TextRange> trusted) const;
 
   // Bytes of one token, unmapped from the byte alphabet; empty for ids without text (padding rows
   // of the embedding). Not necessarily whole characters.
@@ -63,9 +65,9 @@ class Tokenizer {
   // UTF-8 text; invalid sequences become U+FFFD.
   std::string decode(std::span<const TokenId> ids, bool skip_special) const;
 
-  bool is_special(TokenId id) const;  // an added token marked special
+  bool is_special(TokenId id) const;                                // an added token marked special
   std::optional<TokenId> id_of(std::string_view token_text) const;  // an added token, or an exact
-                                                                   // vocabulary entry ("Ġthe")
+                                                                    // vocabulary entry ("Ġthe")
   std::span<const AddedToken> added_tokens() const;
   std::int32_t size() const;  // one more than the largest id
 

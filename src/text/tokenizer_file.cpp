@@ -28,8 +28,9 @@ const Json& member(const Json& object, const char* key) {
 
 [[noreturn]] void fail_unsupported(const std::string& where, const char* what, const Json& found,
                                    std::string_view expected) {
-  fail(ErrorKind::unsupported, "{}: {} is {}, expected {}; only tokenizers of the Qwen2 family are read",
-       where, what, quoted(found.dump(-1, ' ', false, Json::error_handler_t::replace), 80), expected);
+  fail(ErrorKind::unsupported,
+       "{}: {} is {}, expected {}; only tokenizers of the Qwen2 family are read", where, what,
+       quoted(found.dump(-1, ' ', false, Json::error_handler_t::replace), 80), expected);
 }
 
 std::string type_of(const Json& component) {
@@ -104,8 +105,8 @@ bool read_flag(const Json& token, const char* key, const std::string& where) {
   const Json& value = member(token, key);
   if (value.is_null()) return false;
   if (!value.is_boolean()) {
-    fail(ErrorKind::bad_file, "{}: '{}' of an added token is {}, expected true or false", where, key,
-         value.type_name());
+    fail(ErrorKind::bad_file, "{}: '{}' of an added token is {}, expected true or false", where,
+         key, value.type_name());
   }
   return value.get<bool>();
 }
@@ -123,12 +124,13 @@ AddedToken read_added_token(const Json& token, const Json& id, const std::string
   constexpr auto kMaxId = static_cast<std::uint64_t>(std::numeric_limits<TokenId>::max());
   if (!id.is_number_unsigned() || id.get<std::uint64_t>() > kMaxId) {
     fail(ErrorKind::bad_file, "{}: added token {} has id {}, expected a whole number ≥ 0", where,
-         quoted(content.get<std::string>(), 40), quoted(id.dump(-1, ' ', false, Json::error_handler_t::replace), 40));
+         quoted(content.get<std::string>(), 40),
+         quoted(id.dump(-1, ' ', false, Json::error_handler_t::replace), 40));
   }
   for (const char* key : {"single_word", "lstrip", "rstrip"}) {
     if (read_flag(token, key, where)) {
-      fail(ErrorKind::unsupported, "{}: added token {} sets '{}', which this build does not do", where,
-           quoted(content.get<std::string>(), 40), key);
+      fail(ErrorKind::unsupported, "{}: added token {} sets '{}', which this build does not do",
+           where, quoted(content.get<std::string>(), 40), key);
     }
   }
   return {id.get<TokenId>(), content.get<std::string>(), read_flag(token, "special", where),
@@ -172,7 +174,8 @@ std::set<std::string> special_names(const Json& config) {
 
 Json id_of_key(const std::string& key, const std::string& where) {
   if (key.empty() || key.size() > 9 || key.find_first_not_of("0123456789") != std::string::npos) {
-    fail(ErrorKind::bad_file, "{}: added token id {} is not a whole number", where, quoted(key, 40));
+    fail(ErrorKind::bad_file, "{}: added token id {} is not a whole number", where,
+         quoted(key, 40));
   }
   return static_cast<std::uint64_t>(std::stoul(key));
 }
@@ -199,7 +202,8 @@ TokenizerSource read_tokenizer_json(std::string_view json, const std::string& wh
   // overrides them on every call, and so they mean nothing here.
   const Json& added = member(root, "added_tokens");
   if (!added.is_null() && !added.is_array()) {
-    fail(ErrorKind::bad_file, "{}: 'added_tokens' is {}, expected a list", where, added.type_name());
+    fail(ErrorKind::bad_file, "{}: 'added_tokens' is {}, expected a list", where,
+         added.type_name());
   }
   for (const Json& token : added) {
     source.added.push_back(
@@ -218,8 +222,8 @@ TokenizerSource read_vocab_and_merges(std::string_view vocab_json, std::string_v
          where);
   }
   if (merges.size() > kMaxTextBytes) {
-    fail(ErrorKind::bad_file, "{}: merges.txt has {} bytes, expected at most {}", where, merges.size(),
-         kMaxTextBytes);
+    fail(ErrorKind::bad_file, "{}: merges.txt has {} bytes, expected at most {}", where,
+         merges.size(), kMaxTextBytes);
   }
   require_utf8_file(merges, where, "merges.txt");
   for (std::size_t line_number = 1; !merges.empty(); ++line_number) {
@@ -261,15 +265,15 @@ std::vector<AddedToken> read_added_tokens(std::string_view tokenizer_config_json
   const std::set<std::string> specials = special_names(config);
   const Json added = read_small_object(added_tokens_json, added_where);
   for (const auto& [text, id] : added.items()) {
-    const AddedToken token =
-        read_added_token({{"content", text}, {"special", specials.count(text) > 0}}, id, added_where);
+    const AddedToken token = read_added_token(
+        {{"content", text}, {"special", specials.count(text) > 0}}, id, added_where);
     const auto same = std::find_if(tokens.begin(), tokens.end(),
                                    [&](const AddedToken& t) { return t.text == token.text; });
     if (same == tokens.end()) {
       tokens.push_back(token);
     } else if (same->id != token.id) {
-      fail(ErrorKind::bad_file, "{}: token {} has id {}, but {} in tokenizer_config.json", added_where,
-           quoted(text, 40), token.id, same->id);
+      fail(ErrorKind::bad_file, "{}: token {} has id {}, but {} in tokenizer_config.json",
+           added_where, quoted(text, 40), token.id, same->id);
     }
   }
   return tokens;

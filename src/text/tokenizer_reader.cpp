@@ -49,7 +49,8 @@ class TokenizerReader : public nlohmann::json_sax<Json> {
         fail(ErrorKind::bad_file, "{}: merge {} is {}, expected two tokens and one space between",
              source_.where, source_.merges.size(), quoted(value, 40));
       }
-      add_merge(std::string_view(value).substr(0, space), std::string_view(value).substr(space + 1));
+      add_merge(std::string_view(value).substr(0, space),
+                std::string_view(value).substr(space + 1));
       return true;
     }
     if (place_ == Place::merge_pair) {
@@ -120,8 +121,8 @@ class TokenizerReader : public nlohmann::json_sax<Json> {
 
   // At {"model": {"<name>": …}}
   bool is_at_table(std::string_view name) const {
-    return layout_ == TableLayout::tokenizer_json && place_ == Place::tree && stack_.size() == 2 && top_key_ == "model" &&
-           stack_[1]->is_object() && key_ == name;
+    return layout_ == TableLayout::tokenizer_json && place_ == Place::tree && stack_.size() == 2 &&
+           top_key_ == "model" && stack_[1]->is_object() && key_ == name;
   }
 
   void enter(Place place, const char* name) {

@@ -93,8 +93,9 @@ void add_texts(const TokenizerSource& source, TokenizerTables& tables) {
     const std::string text = text_of_byte(static_cast<unsigned char>(byte));
     tables.byte_ids[byte] = tables.ids.find(tables.texts, text);
     if (tables.byte_ids[byte] < 0) {
-      fail(ErrorKind::bad_file, "{}: byte 0x{:02x} ('{}') is not in the vocabulary, expected all 256",
-           source.where, byte, text);
+      fail(ErrorKind::bad_file,
+           "{}: byte 0x{:02x} ('{}') is not in the vocabulary, expected all 256", source.where,
+           byte, text);
     }
   }
 }
@@ -150,8 +151,8 @@ void add_merges(const TokenizerSource& source, TokenizerTables& tables) {
 }  // namespace
 
 void TokenizerSource::add_word(std::string_view text, TokenId id) {
-  words.push_back({static_cast<std::uint32_t>(texts.size()),
-                   static_cast<std::uint32_t>(text.size()), id});
+  words.push_back(
+      {static_cast<std::uint32_t>(texts.size()), static_cast<std::uint32_t>(text.size()), id});
   texts += text;
 }
 

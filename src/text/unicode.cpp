@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -65,10 +66,14 @@ CharClass classify(char32_t c) {
   if (c == '\r' || c == '\n') return CharClass::newline;
   if (is_white_space(c)) return CharClass::space;
   switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
-    case UTF8PROC_CATEGORY_LU: case UTF8PROC_CATEGORY_LL: case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM: case UTF8PROC_CATEGORY_LO: return CharClass::letter;
-    case UTF8PROC_CATEGORY_ND: case UTF8PROC_CATEGORY_NL: case UTF8PROC_CATEGORY_NO:
-      return CharClass::number;
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO: return CharClass::letter;
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_NO: return CharClass::number;
     case UTF8PROC_CATEGORY_CN:
       if (contains(std::begin(kNewerLetters), std::end(kNewerLetters), c)) return CharClass::letter;
       if (contains(std::begin(kNewerNumbers), std::end(kNewerNumbers), c)) return CharClass::number;
@@ -91,6 +96,26 @@ bool is_inert(char32_t c) {
          (c >= 0xAC00 && c <= 0xD7A3) || (c >= 0xFF01 && c <= 0xFF60);
 }
 
+// The reference composes by the tables of Unicode 9, older than those it classifies by. What later
+// versions added to normalisation (marks that reorder, characters that compose) it passes through:
+// nothing moves or joins across them. U+11A7 stands next to the Hangul finals without being one.
+constexpr CodeRange kUncomposed[] = {
+    {0x07FD, 0x07FD},   {0x0897, 0x089F},   {0x08CA, 0x08D3},   {0x09FE, 0x09FE},
+    {0x0C3C, 0x0C3C},   {0x0D3B, 0x0D3C},   {0x0EBA, 0x0EBA},   {0x11A7, 0x11A7},
+    {0x1715, 0x1715},   {0x1ABF, 0x1AFF},   {0x1DF6, 0x1DFA},   {0xA82C, 0xA82C},
+    {0x105C0, 0x105FF}, {0x10D24, 0x10D27}, {0x10D40, 0x10D8F}, {0x10EAB, 0x10EFF},
+    {0x10F46, 0x10F50}, {0x10F82, 0x10F85}, {0x11070, 0x11070}, {0x1133B, 0x1133B},
+    {0x11380, 0x113FF}, {0x1145E, 0x1145E}, {0x11839, 0x1183A}, {0x11900, 0x1195F},
+    {0x119A0, 0x11AAF}, {0x11D00, 0x11DAF}, {0x11F00, 0x11F5F}, {0x16100, 0x1613F},
+    {0x16D40, 0x16D7F}, {0x16FF0, 0x16FF1}, {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136},
+    {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4EF}, {0x1E5EE, 0x1E5EF},
+    {0x1E6E3, 0x1E6F5},
+};
+
+bool is_uncomposed(utf8proc_int32_t c) {
+  return contains(std::begin(kUncomposed), std::end(kUncomposed), static_cast<char32_t>(c));
+}
+
 int combining_class(utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; }
 
 std::vector<utf8proc_int32_t> decomposed(std::string_view text) {
@@ -101,31 +126,45 @@ std::vector<utf8proc_int32_t> decomposed(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
     const Utf8Step step = next_utf8(text, at);
     QWENVL_CHECK(step.status == Utf8Step::Status::valid, "NFC of bytes that are not UTF-8");
+    at += step.n_bytes;
+    const auto code_point = static_cast<utf8proc_int32_t>(step.code_point);
+    if (is_uncomposed(code_point)) {
+      out.push_back(code_point);
+      continue;
+    }
     const utf8proc_ssize_t n =
-        utf8proc_decompose_char(static_cast<utf8proc_int32_t>(step.code_point), parts, 32,
-                                UTF8PROC_DECOMPOSE, &boundary);
+        utf8proc_decompose_char(code_point, parts, 32, UTF8PROC_DECOMPOSE, &boundary);
     QWENVL_CHECK(n > 0 && n <= 32, "U+{:04X} decomposes into {} characters",
                  static_cast<std::uint32_t>(step.code_point), n);
     out.insert(out.end(), parts, parts + n);
-    at += step.n_bytes;
   }
   return out;
 }
 
 // Canonical order: runs of combining marks sorted by class, equal classes left in place. Done here
 // because utf8proc's own insertion sort is quadratic in the length of a run.
-void order_marks(std::vector<utf8proc_int32_t>& text) {
-  for (std::size_t begin = 0; begin < text.size();) {
-    if (combining_class(text[begin]) == 0) {
+void order_marks(std::span<utf8proc_int32_t> text) {
+  for (auto begin = text.begin(); begin != text.end();) {
+    if (combining_class(*begin) == 0) {
       ++begin;
       continue;
     }
-    std::size_t end = begin + 1;
-    while (end < text.size() && combining_class(text[end]) != 0) ++end;
-    std::stable_sort(text.begin() + static_cast<std::ptrdiff_t>(begin),
-                     text.begin() + static_cast<std::ptrdiff_t>(end),
+    auto end = begin + 1;
+    while (end != text.end() && combining_class(*end) != 0) ++end;
+    std::stable_sort(begin, end,
                      [](auto a, auto b) { return combining_class(a) < combining_class(b); });
     begin = end;
+  }
+}
+
+void append_composed(std::string& out, std::span<utf8proc_int32_t> text) {
+  order_marks(text);
+  const utf8proc_ssize_t n =
+      utf8proc_normalize_utf32(text.data(), static_cast<utf8proc_ssize_t>(text.size()),
+                               static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
+  QWENVL_CHECK(n >= 0, "composition failed with {}", n);
+  for (utf8proc_int32_t c : text.first(static_cast<std::size_t>(n))) {
+    append_utf8(out, static_cast<char32_t>(c));
   }
 }
 
@@ -213,14 +252,14 @@ std::string to_nfc(std::string_view text) {
   if (is_done) return std::string(text);
 
   std::vector<utf8proc_int32_t> code_points = decomposed(text);
-  order_marks(code_points);
-  const utf8proc_ssize_t n = utf8proc_normalize_utf32(
-      code_points.data(), static_cast<utf8proc_ssize_t>(code_points.size()),
-      static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
-  QWENVL_CHECK(n >= 0, "composition failed with {}", n);
   std::string out;
   out.reserve(text.size());
-  for (utf8proc_ssize_t i = 0; i < n; ++i) append_utf8(out, static_cast<char32_t>(code_points[i]));
+  for (auto begin = code_points.begin(); begin != code_points.end();) {
+    const auto barrier = std::find_if(begin, code_points.end(), is_uncomposed);
+    append_composed(out, {begin, barrier});
+    begin = barrier;
+    if (begin != code_points.end()) append_utf8(out, static_cast<char32_t>(*begin++));
+  }
   return out;
 }
 

@@ -30,8 +30,8 @@ std::size_t find_invalid_utf8(std::string_view text);
 
 void append_utf8(std::string& out, char32_t code_point);
 
-// Appends `bytes` with U+FFFD for every invalid sequence. An incomplete character at the end becomes
-// one U+FFFD as well.
+// Appends `bytes` with U+FFFD for every invalid sequence. An incomplete character at the end
+// becomes one U+FFFD as well.
 void append_utf8_lossy(std::string& out, std::string_view bytes);
 
 // How many bytes at the end are the beginning of a character (0 to 3).
