@@ -130,9 +130,10 @@ bool start_rows(PngState& state, int* n_passes) {
 // After the last row libpng reads on to the end of the stream. What is wrong there no longer concerns
 // the pixels, and the reference does not look at it.
 bool has_all_rows(const PngState& state) {
-  const bool is_interlaced = png_get_interlace_type(state.png, state.info) != PNG_INTERLACE_NONE;
-  return png_get_current_row_number(state.png) >= png_get_image_height(state.png, state.info) &&
-         (!is_interlaced || png_get_current_pass_number(state.png) >= 7);
+  if (png_get_interlace_type(state.png, state.info) != PNG_INTERLACE_NONE) {
+    return png_get_current_pass_number(state.png) >= 7;
+  }
+  return png_get_current_row_number(state.png) >= png_get_image_height(state.png, state.info);
 }
 
 bool read_row(PngState& state, std::uint8_t* row) {
