@@ -40,7 +40,9 @@ struct YcbcrTables {
 }  // namespace
 
 void fail_damaged(const DecodeJob& job, std::string_view what) {
-  fail(ErrorKind::bad_file, "{}: damaged {}: {}", job.name, job.format, what);
+  std::string text(what);  // may quote the file, so it is made safe for one line of UTF-8
+  for (char& c : text) c = c >= 0x20 && c < 0x7f ? c : '?';
+  fail(ErrorKind::bad_file, "{}: damaged {}: {}", job.name, job.format, text);
 }
 
 void fail_unsupported(const DecodeJob& job, std::string_view what) {

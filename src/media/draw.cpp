@@ -77,7 +77,7 @@ class Painter {
  public:
   explicit Painter(Image& image) : image_(image) {
     const int side = std::min(image.width, image.height);
-    line_ = std::max(1, (side + 150) / 300);
+    line_ = std::max(2, (side + 150) / 300);
     scale_ = std::max(1, (side + 150) / 350);
   }
 

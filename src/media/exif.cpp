@@ -48,6 +48,10 @@ int exif_orientation(std::span<const std::uint8_t> block) {
       block = block.subspan(6);
     }
   }
+  return tiff_integer(block, kOrientationTag);
+}
+
+int tiff_integer(std::span<const std::uint8_t> block, int tag) {
   if (block.size() < 8) return 0;
   const bool little = block[0] == 'I' && block[1] == 'I';
   const bool big = block[0] == 'M' && block[1] == 'M';
@@ -56,13 +60,13 @@ int exif_orientation(std::span<const std::uint8_t> block) {
   if (reader.at(2, 2) != 42) return 0;
   const std::size_t directory = reader.at(4, 4);
   const std::uint32_t n_entries = reader.at(directory, 2);
-  int orientation = 0;
+  int value = 0;
   for (std::uint32_t i = 0; i < n_entries; ++i) {
     const std::size_t entry = directory + 2 + std::size_t{12} * i;
     if (entry + 12 > block.size()) break;
-    if (reader.at(entry, 2) == kOrientationTag) orientation = single_value(reader, entry);
+    if (reader.at(entry, 2) == static_cast<std::uint32_t>(tag)) value = single_value(reader, entry);
   }
-  return orientation;
+  return value;
 }
 
 int xmp_orientation(std::string_view packet) {

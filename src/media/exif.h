@@ -13,6 +13,10 @@ namespace qwenvl {
 // 0 when the block does not state one. Never reads outside the block, never follows pointers.
 int exif_orientation(std::span<const std::uint8_t> block);
 
+// The value of `tag` in the first directory of a classic TIFF structure, if it is one unsigned
+// integer; 0 otherwise.
+int tiff_integer(std::span<const std::uint8_t> block, int tag);
+
 // The orientation an XMP packet states, 0 when it states none.
 int xmp_orientation(std::string_view packet);
 

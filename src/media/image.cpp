@@ -41,8 +41,11 @@ bool is_text(std::string_view bytes) {
 }
 
 [[noreturn]] void fail_unknown(std::string_view bytes, const std::string& name) {
-  const std::string start = is_text(bytes) ? "text beginning " + quoted(bytes.substr(0, 24))
-                                           : "bytes beginning " + quoted(bytes.substr(0, 8));
+  std::string start = "text beginning " + quoted(bytes.substr(0, 24));
+  if (!is_text(bytes)) {
+    start = "bytes beginning";
+    for (unsigned char byte : bytes.substr(0, 8)) start += fmt::format(" {:02x}", byte);
+  }
   fail(ErrorKind::bad_file, "{}: not an image: found {}, expected JPEG, PNG, WebP, GIF, BMP or TIFF", name,
        start);
 }

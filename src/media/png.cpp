@@ -29,6 +29,7 @@ std::uint32_t read_u32(const std::uint8_t* p) {
 // What we take from the chunk list ourselves.
 struct PngChunks {
   std::uint64_t n_data_bytes = 0;  // IDAT bytes really in the file
+  bool is_cut = false;             // the file ends inside an IDAT chunk
   int orientation = 0;
 };
 
@@ -53,7 +54,10 @@ PngChunks walk_chunks(const DecodeJob& job) {
     const std::size_t length = read_u32(data + at);
     const std::string_view type(reinterpret_cast<const char*>(data + at + 4), 4);
     const std::size_t available = std::min(length, job.size() - at - 8);
-    if (type == "IDAT") chunks.n_data_bytes += available;
+    if (type == "IDAT") {
+      chunks.n_data_bytes += available;
+      chunks.is_cut = available < length;
+    }
     if (type == "eXIf") from_exif = exif_orientation({data + at + 8, available});
     if (type == "iTXt" && from_xmp == 0) {
       from_xmp = xmp_orientation(xmp_of_text({reinterpret_cast<const char*>(data + at + 8), available}));
@@ -91,7 +95,7 @@ void on_read(png_structp png, png_bytep out, std::size_t n) {
   state.n_left -= n;
 }
 
-bool read_info(PngState& state, std::int64_t max_side_px) {
+bool read_info(PngState& state, std::int64_t max_side_px, bool is_cut) {
   state.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &state, on_error, on_warning);
   if (!state.png) return false;
   if (setjmp(state.jump)) return false;
@@ -100,6 +104,9 @@ bool read_info(PngState& state, std::int64_t max_side_px) {
   png_set_read_fn(state.png, &state, on_read);
   const auto max_side = static_cast<png_uint_32>(std::min<std::int64_t>(max_side_px, 0x7fffffff));
   png_set_user_limits(state.png, max_side, max_side);
+  // Byte by byte, so that libpng does not stumble over the end of a cut file before it has used what
+  // is there: all pixels may be.
+  if (is_cut) png_set_compression_buffer_size(state.png, 1);
   png_set_chunk_malloc_max(state.png, kMaxChunkBytes);
   // Text, profiles and other side data are skipped unread, so their compression cannot be a bomb.
   png_set_keep_unknown_chunks(state.png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
@@ -120,8 +127,17 @@ bool start_rows(PngState& state, int* n_passes) {
   return true;
 }
 
+// After the last row libpng reads on to the end of the stream. What is wrong there no longer concerns
+// the pixels, and the reference does not look at it.
+bool has_all_rows(const PngState& state) {
+  if (png_get_interlace_type(state.png, state.info) != PNG_INTERLACE_NONE) {
+    return png_get_current_pass_number(state.png) >= 7;
+  }
+  return png_get_current_row_number(state.png) >= png_get_image_height(state.png, state.info);
+}
+
 bool read_row(PngState& state, std::uint8_t* row) {
-  if (setjmp(state.jump)) return false;
+  if (setjmp(state.jump)) return has_all_rows(state);
   png_read_row(state.png, row, nullptr);
   return true;
 }
@@ -136,7 +152,7 @@ class PngReader {
   PngReader(const PngReader&) = delete;
   PngReader& operator=(const PngReader&) = delete;
 
-  void open() { check(read_info(state_, job_.limits.max_side_px)); }
+  void open(bool is_cut) { check(read_info(state_, job_.limits.max_side_px, is_cut)); }
   int start() {
     int n_passes = 1;
     check(start_rows(state_, &n_passes));
@@ -238,9 +254,9 @@ void on_flush(png_structp) {}
 
 Decoded decode_png(const DecodeJob& job) {
   check_header(job);
-  PngReader reader(job);
-  reader.open();
   const PngChunks chunks = walk_chunks(job);
+  PngReader reader(job);
+  reader.open(chunks.is_cut);
   RowKind kind{reader.color_type(), reader.bit_depth(), {}};
   reader.copy_palette(kind.palette);
   const int n_passes = reader.start();

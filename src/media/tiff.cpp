@@ -154,6 +154,9 @@ TiffLayout read_layout(const DecodeJob& job, const TiffState& state, TIFF* tiff)
   TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &photometric);
   TIFFGetFieldDefaulted(tiff, TIFFTAG_PLANARCONFIG, &planes);
   layout.color = color_of(photometric);
+  // libtiff turns a palette picture into a grey one when it cannot read the palette.
+  const bool has_palette = tiff_integer({job.data(), job.size()}, TIFFTAG_PHOTOMETRIC) == PHOTOMETRIC_PALETTE;
+  if (has_palette && layout.color != TiffColor::palette) fail_damaged(job, "the palette is missing");
   layout.number = number_of(sample_format);
   layout.first_extra = first_extra_of(tiff);
   layout.separate = planes == PLANARCONFIG_SEPARATE && layout.n_samples > 1;

@@ -233,7 +233,8 @@ std::vector<Broken> broken_tiffs() {
       {"tiff_color_space", tiff(with_tag(tags, {262, 3, 1, 8})), "colour space 8"},
       {"tiff_offset_outside", tiff(with_tag(tags, {273, 4, 1, 0xfffffff0})), "damaged TIFF"},
       {"tiff_count_overflow", tiff(with_tag(tags, {273, 4, 0xffffffff, 8})), "TIFF"},
-      {"tiff_palette_missing", tiff(with_tag(with_tag(tags, {258, 3, 1, 4}), {262, 3, 1, 3})), "damaged TIFF"},
+      {"tiff_palette_missing", tiff(with_tag(tags, {262, 3, 1, 3})), "palette is missing"},
+      {"tiff_palette_missing_4_bits", tiff(with_tag(with_tag(tags, {258, 3, 1, 4}), {262, 3, 1, 3})), "damaged TIFF"},
       {"tiff_directory_loop", "II*" + std::string(1, '\0') + le(0xfffffff0, 4), "damaged TIFF"},
       {"tiff_zero_tiles", tiff(with_tag(with_tag(with_tag(tags, {322, 4, 1, 0}), {323, 4, 1, 0}), {324, 4, 1, 8})), "TIFF"},
       {"tiff_absurd_tiles", tiff(with_tag(with_tag(with_tag(tags, {322, 4, 1, 0x7ffffff0}), {323, 4, 1, 0x7ffffff0}), {324, 4, 1, 8})), "TIFF"},
@@ -307,6 +308,15 @@ TEST(DecodeLimits, RefuseALargePictureBeforeDecodingIt) {
   limits = {};
   limits.max_file_bytes = 10;
   EXPECT_THROW(decode_image(bytes_of(golden("png_rgb.png")), "x", Loader::hf, limits), Error);
+}
+
+// The reference does not read past the last pixel either.
+TEST(PngWithoutItsEnd, KeepsAllItsPixels) {
+  for (const char* file : {"png_rgb.png", "png_interlaced_rgba.png"}) {
+    const std::string text = golden(file);
+    const Image image = decode_image(bytes_of(text.substr(0, text.size() - 14)), file, Loader::hf);
+    EXPECT_EQ(image.rgb, test::decode_golden(file, Loader::hf).rgb) << file;
+  }
 }
 
 TEST(ExtremeShapes, DecodeWithinTheLimits) {
