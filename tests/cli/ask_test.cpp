@@ -149,7 +149,7 @@ TEST_F(Ask, EndsWithACodeOfItsOwnWhenTheDiskIsFull) {
 
 TEST_F(Ask, StopsOnInterruptAndSaysSo) {
   Running program(
-      {"ask", "Hi", "--greedy", "--min-new-tokens", "30000", "--max-new-tokens", "30000"});
+      {"ask", "Hi", "--greedy", "--min-new-tokens", "4000", "--max-new-tokens", "4000"});
   while (!program.has_output() && !program.is_over()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
