@@ -15,17 +15,17 @@ cmake --build --preset fuzz -j "$(nproc)" --target fuzzers
 
 mkdir -p build/fuzz/findings
 n_run=0
-for program in build/fuzz/bin/*_fuzz; do
-  name=$(basename "$program")
-  [[ -x $program && ( -z $only || $name == "$only" ) ]] || continue
+for source in tests/fuzz/*_fuzz.cpp; do
+  name=$(basename "$source" .cpp)
+  [[ -f $source && ( -z $only || $name == "$only" ) ]] || continue
   corpus=build/fuzz/corpus/$name
   mkdir -p "$corpus"
   folders=("$corpus")
-  seeds=$(sed -n 's|^// Seeds: \([A-Za-z0-9_/-]*\).*|\1|p' "tests/fuzz/$name.cpp" | head -n 1)
+  seeds=$(sed -n 's|^// Seeds: \([A-Za-z0-9_/-]*\).*|\1|p' "$source" | head -n 1)
   [[ -n $seeds ]] && folders+=("$seeds")
   echo "fuzz: $name for $seconds s"
   # An input that takes 10 s or 1 GiB is a finding, too: foreign bytes must never hang or exhaust us.
-  "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=512 \
+  "build/fuzz/bin/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=512 \
     -print_final_stats=1 -verbosity=0 -artifact_prefix="build/fuzz/findings/$name-" "${folders[@]}"
   n_run=$((n_run + 1))
 done
