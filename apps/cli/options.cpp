@@ -154,12 +154,11 @@ Sampling SamplingOptions::resolved() const {
   Sampling out = sampling;
   const bool asks_to_sample =
       out.temperature.value_or(0) > 0 || out.top_k || out.top_p || out.min_p;
-  if (is_greedy || out.temperature == 0.0F) {
+  const bool is_beam_search = out.num_beams.value_or(1) > 1;
+  if (is_greedy || out.temperature == 0.0F || (is_beam_search && !asks_to_sample)) {
     out.do_sample = false;
   } else if (asks_to_sample) {
     out.do_sample = true;
-  } else if (out.num_beams.value_or(1) > 1) {
-    out.do_sample = false;
   }
   return out;
 }

@@ -1,0 +1,94 @@
+// qwenvl inspect, tokenize, --help and --version from outside.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "run_program.h"
+
+namespace qwenvl::testing {
+namespace {
+
+using Json = nlohmann::json;
+
+TEST(Program, ExplainsItselfAndEachCommand) {
+  EXPECT_NE(run({"--help"}).out.find("Exit codes:"), std::string::npos);
+  for (const char* command : {"ask", "chat", "inspect", "tokenize"}) {
+    const Outcome outcome = run({command, "--help"});
+    EXPECT_EQ(outcome.exit_code, 0);
+    EXPECT_NE(outcome.out.find("Examples:"), std::string::npos) << command;
+  }
+}
+
+TEST(Program, TellsItsVersion) { EXPECT_EQ(run({"--version"}).out.rfind("qwenvl ", 0), 0U); }
+
+TEST(Program, RefusesToRunWithoutOrWithAnUnknownCommand) {
+  EXPECT_EQ(run({}).exit_code, 2);
+  EXPECT_EQ(run({"paint"}).exit_code, 2);
+}
+
+TEST(Inspect, ListsEveryTensorOfACheckpointWithItsBytes) {
+  const Outcome outcome = run({"inspect", kTinyModel, "--json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const Json json = Json::parse(outcome.out);
+  std::uint64_t bytes = 0;
+  for (const Json& tensor : json.at("tensors")) bytes += tensor.at("bytes").get<std::uint64_t>();
+  EXPECT_GT(json.at("tensors").size(), 20U);
+  EXPECT_EQ(bytes, json.at("bytes").get<std::uint64_t>());
+  EXPECT_GT(json.at("parameters").get<std::uint64_t>(), 0U);
+  EXPECT_TRUE(json.at("machine").contains("backend"));
+}
+
+TEST(Inspect, PrintsATableOfTensorsOnlyWhenAsked) {
+  const std::string tensor = "embed_tokens.weight";
+  EXPECT_EQ(run({"inspect", kTinyModel}).out.find(tensor), std::string::npos);
+  EXPECT_NE(run({"inspect", kTinyModel, "--tensors"}).out.find(tensor), std::string::npos);
+}
+
+TEST(Inspect, TellsAboutTheMachineWithoutAModel) {
+  const Outcome outcome = run({"inspect", "cpu", "--json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const Json json = Json::parse(outcome.out);
+  EXPECT_GE(json.at("cores").get<int>(), 1);
+  EXPECT_FALSE(json.at("kernels").empty());
+}
+
+TEST(Inspect, NamesTheFolderThatIsMissing) {
+  const Outcome outcome = run({"inspect", "/nowhere/model"});
+  EXPECT_EQ(outcome.exit_code, 3);
+  EXPECT_NE(outcome.err.find("/nowhere/model"), std::string::npos) << outcome.err;
+}
+
+TEST(Tokenize, DecodesWhatItEncoded) {
+  const std::string text = "Hello, wörld  😀\n\tif (x) { return; }";
+  const Outcome ids = run({"tokenize", text});
+  ASSERT_EQ(ids.exit_code, 0) << ids.err;
+  EXPECT_EQ(run({"tokenize", "--decode", ids.out}).out, text + "\n");
+}
+
+TEST(Tokenize, CountsAsManyTokensAsItLists) {
+  const Json json = Json::parse(run({"tokenize", "--json", "one two three"}).out);
+  EXPECT_EQ(json["ids"].size(), json["count"].get<std::size_t>());
+  EXPECT_EQ(json["pieces"].size(), json["ids"].size());
+  EXPECT_EQ(run({"tokenize", "--count", "-"}, "one two three").out, json["count"].dump() + "\n");
+}
+
+TEST(Tokenize, ParsesControlTokensOnlyWhenAsked) {
+  const Json plain = Json::parse(run({"tokenize", "--json", "<|im_end|>"}).out);
+  const Json special =
+      Json::parse(run({"tokenize", "--json", "--parse-special", "<|im_end|>"}).out);
+  EXPECT_GT(plain["count"].get<int>(), 1);
+  EXPECT_EQ(special["count"], 1);
+}
+
+TEST(Tokenize, RefusesWhatIsNotAListOfIds) {
+  for (const char* ids : {"1,x", "-1", "99999999999999999999", "1.5", "4294967296"}) {
+    const Outcome outcome = run({"tokenize", "--decode", ids});
+    EXPECT_EQ(outcome.exit_code, 2) << ids << outcome.err;
+    EXPECT_EQ(outcome.out, "") << ids;
+  }
+  EXPECT_EQ(run({"tokenize"}).exit_code, 2);
+  EXPECT_EQ(run({"tokenize", "text", "--decode", "1"}).exit_code, 2);
+}
+
+}  // namespace
+}  // namespace qwenvl::testing
