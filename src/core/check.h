@@ -30,9 +30,6 @@ inline std::string quoted(const std::string& text, std::size_t max_bytes = 120) 
 inline std::string quoted(std::string& text, std::size_t max_bytes = 120) {
   return quoted(std::string_view(text), max_bytes);
 }
-inline std::string quoted(const char* text, std::size_t max_bytes = 120) {
-  return quoted(std::string_view(text), max_bytes);
-}
 
 namespace detail {
 [[noreturn]] void check_failed(const char* condition, const char* file, int line,
