@@ -8,6 +8,7 @@
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <map>
 #include <optional>
 #include <sstream>
 
@@ -215,8 +216,10 @@ void add_sampling_options(CLI::App& command, SamplingOptions& options) {
       ->group(group);
   command
       .add_option("--early-stopping", s.early_stopping,
-                  "Beams: stop when enough are complete (true, false)")
-      ->check(CLI::IsMember({"true", "false"}))
+                  "Beams: end once enough are complete (yes), when none can improve at its present "
+                  "length (no) or at any length (never)")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, EarlyStopping>{
+          {"no", EarlyStopping::no}, {"yes", EarlyStopping::yes}, {"never", EarlyStopping::never}}))
       ->group(group);
   command.add_option("-n,--n", s.num_return_sequences, "Number of answers")
       ->check(whole(1, 1024))

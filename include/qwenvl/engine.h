@@ -51,6 +51,10 @@ struct Message {
   std::vector<Part> parts;
 };
 
+// When beam search ends: as soon as num_beams answers are finished (yes), when the best running beam
+// at its present length cannot beat them (no), or at any length it may reach (never).
+enum class EarlyStopping { no, yes, never };
+
 // Unset fields take the values of generation_config.json, then the library defaults of the
 // reference (top_k 50, top_p 1, no penalties); max_new_tokens then is 1024 or what the context has
 // room for. temperature = 0 means greedy. Beams are searched, never sampled: asking for num_beams
@@ -68,7 +72,7 @@ struct Sampling {
   std::optional<std::uint64_t> seed;  // unset: a fresh one, reported in the answer
   std::optional<int> num_beams;
   std::optional<float> length_penalty;  // beams
-  std::optional<bool> early_stopping;   // beams
+  std::optional<EarlyStopping> early_stopping;  // beams
   std::optional<int> num_return_sequences;
   std::optional<std::vector<std::int32_t>> eos_token_ids;
 };

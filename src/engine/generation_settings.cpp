@@ -129,7 +129,7 @@ GenerationSettings merged(const GenerationSettings& defaults, const Sampling& wi
   if (wishes.max_new_tokens) s.max_new_tokens = wishes.max_new_tokens;
   take(s.num_beams, wishes.num_beams);
   take(s.length_penalty, wishes.length_penalty);
-  if (wishes.early_stopping) s.early_stopping = *wishes.early_stopping ? EarlyStopping::yes : EarlyStopping::no;
+  take(s.early_stopping, wishes.early_stopping);
   take(s.num_return_sequences, wishes.num_return_sequences);
   take(s.eos_token_ids, wishes.eos_token_ids);
   if (wishes.do_sample) {

@@ -10,8 +10,6 @@
 
 namespace qwenvl {
 
-enum class EarlyStopping { no, yes, never };
-
 struct GenerationSettings {
   bool do_sample = false;
   float temperature = 1;
