@@ -19,10 +19,11 @@ Checkpoint open_single(const TemporaryFolder& folder, const std::string& header,
 
 TEST(Binder, HandsOutTensorsAndIsContentWhenAllAreUsed) {
   TemporaryFolder folder;
-  const Checkpoint checkpoint = open_single(folder,
-                                            "{" + entry("a", "BF16", "[2, 2]", 0, 8) + "," +
-                                                entry("old.inv_freq", "F32", "[2]", 8, 16) + "}",
-                                            16);
+  const Checkpoint checkpoint =
+      open_single(folder,
+                  std::string("{") + entry("a", "BF16", "[2, 2]", 0, 8) + "," +
+                      entry("old.inv_freq", "F32", "[2]", 8, 16) + "}",
+                  16);
   Binder binder(checkpoint);
   EXPECT_TRUE(binder.has("a"));
   EXPECT_FALSE(binder.has("b"));
@@ -36,7 +37,8 @@ TEST(Binder, HandsOutTensorsAndIsContentWhenAllAreUsed) {
 
 TEST(Binder, ATensorMayBeBoundTwice) {
   TemporaryFolder folder;
-  const Checkpoint checkpoint = open_single(folder, "{" + entry("a", "F16", "[2]", 0, 4) + "}", 4);
+  const Checkpoint checkpoint =
+      open_single(folder, std::string("{") + entry("a", "F16", "[2]", 0, 4) + "}", 4);
   Binder binder(checkpoint);
   EXPECT_EQ(binder.bind("a", {2}).data, binder.bind("a", {2}).data);
   EXPECT_EQ(error_of([&] { binder.finish(); }), "");
@@ -44,11 +46,11 @@ TEST(Binder, ATensorMayBeBoundTwice) {
 
 TEST(Binder, OneErrorNamesEverythingThatIsWrong) {
   TemporaryFolder folder;
-  const Checkpoint checkpoint = open_single(folder,
-                                            "{" + entry("shape", "BF16", "[2, 3]", 0, 12) + "," +
-                                                entry("type", "I32", "[1]", 12, 16) + "," +
-                                                entry("extra", "F32", "[1]", 16, 20) + "}",
-                                            20);
+  const Checkpoint checkpoint = open_single(
+      folder,
+      std::string("{") + entry("shape", "BF16", "[2, 3]", 0, 12) + "," +
+          entry("type", "I32", "[1]", 12, 16) + "," + entry("extra", "F32", "[1]", 16, 20) + "}",
+      20);
   Binder binder(checkpoint);
   EXPECT_FALSE(binder.bind("shape", {2, 2}));
   EXPECT_FALSE(binder.bind("type", {1}));
@@ -64,10 +66,11 @@ TEST(Binder, OneErrorNamesEverythingThatIsWrong) {
 
 TEST(Binder, ALongListIsCountedInsteadOfShown) {
   TemporaryFolder folder;
-  const Checkpoint checkpoint = open_single(folder, "{" + entry("a", "F16", "[2]", 0, 4) + "}", 4);
+  const Checkpoint checkpoint =
+      open_single(folder, std::string("{") + entry("a", "F16", "[2]", 0, 4) + "}", 4);
   Binder binder(checkpoint);
   binder.bind("a", {2});
-  for (int i = 0; i < 500; ++i) binder.bind("missing." + std::to_string(i), {1});
+  for (int i = 0; i < 500; ++i) binder.bind(fmt::format("missing.{}", i), {1});
   const std::string error = error_of([&] { binder.finish(); });
   EXPECT_TRUE(contains(error, "'missing.11'"));
   EXPECT_FALSE(contains(error, "'missing.12'"));
@@ -82,7 +85,7 @@ TEST(Binder, QuantisedCheckpointsAreCalledByTheirName) {
         std::pair("x.weight_packed", "compressed-tensors"), std::pair("x.lora_A.weight", "LoRA")}) {
     TemporaryFolder folder;
     const Checkpoint checkpoint =
-        open_single(folder, "{" + entry(name, "I32", "[1]", 0, 4) + "}", 4);
+        open_single(folder, std::string("{") + entry(name, "I32", "[1]", 0, 4) + "}", 4);
     Binder binder(checkpoint);
     binder.bind("model.norm.weight", {1});
     const std::string error = error_of([&] { binder.finish(); });

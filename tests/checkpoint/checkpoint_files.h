@@ -1,6 +1,7 @@
 // Small safetensors files and model folders for the tests of this folder.
 #pragma once
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -31,8 +32,8 @@ inline std::string safetensors_bytes(std::string header, std::size_t n_data) {
 // {"name": {"dtype": …, "shape": …, "data_offsets": …}, …}, one entry at a time.
 inline std::string entry(const std::string& name, const std::string& dtype,
                          const std::string& shape, std::uint64_t begin, std::uint64_t end) {
-  return "\"" + name + "\": {\"dtype\": \"" + dtype + "\", \"shape\": " + shape +
-         ", \"data_offsets\": [" + std::to_string(begin) + ", " + std::to_string(end) + "]}";
+  return fmt::format(R"("{}": {{"dtype": "{}", "shape": {}, "data_offsets": [{}, {}]}})", name,
+                     dtype, shape, begin, end);
 }
 
 // A folder of its own for each test, removed afterwards.
@@ -67,7 +68,7 @@ std::string error_of(Call&& call) {
   try {
     call();
   } catch (const Error& error) {
-    return std::string(name_of(error.kind())) + ": " + error.what();
+    return fmt::format("{}: {}", name_of(error.kind()), error.what());
   }
   return "";
 }

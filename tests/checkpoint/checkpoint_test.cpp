@@ -22,14 +22,15 @@ std::string shard(const std::vector<std::string>& names) {
   std::string header = "{";
   std::size_t at = 0;
   for (const std::string& name : names) {
-    header += (at ? "," : "") + entry(name, "BF16", "[4]", at, at + 8);
+    if (at) header += ",";
+    header += entry(name, "BF16", "[4]", at, at + 8);
     at += 8;
   }
   return safetensors_bytes(header + "}", at);
 }
 
 std::string index_of(const std::string& map, const std::string& metadata = "{}") {
-  return "{\"metadata\": " + metadata + ", \"weight_map\": " + map + "}";
+  return fmt::format("{{\"metadata\": {}, \"weight_map\": {}}}", metadata, map);
 }
 
 const std::string kGoodMap =

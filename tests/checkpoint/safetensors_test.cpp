@@ -47,9 +47,9 @@ TEST(Safetensors, ReadsEveryTypeWeHave) {
   std::vector<std::uint64_t> storage;
   const auto entries =
       parse(safetensors_bytes(
-                "{" + entry("0", "I64", "[1]", 0, 8) + "," + entry("1", "I32", "[1]", 8, 12) + "," +
-                    entry("2", "F16", "[1]", 12, 14) + "," + entry("3", "U8", "[1]", 14, 15) + "," +
-                    entry("4", "I8", "[1]", 15, 16) + "}",
+                std::string("{") + entry("0", "I64", "[1]", 0, 8) + "," +
+                    entry("1", "I32", "[1]", 8, 12) + "," + entry("2", "F16", "[1]", 12, 14) + "," +
+                    entry("3", "U8", "[1]", 14, 15) + "," + entry("4", "I8", "[1]", 15, 16) + "}",
                 16),
             storage);
   EXPECT_EQ(entries.at("0").type, DType::i64);
@@ -72,18 +72,19 @@ struct Broken {
 
 // One tensor x with these fields.
 std::string one(const std::string& fields, std::size_t n_data = 4) {
-  return safetensors_bytes("{\"x\": {" + fields + "}}", n_data);
+  return safetensors_bytes(fmt::format("{{\"x\": {{{}}}}}", fields), n_data);
 }
 
 std::string one_entry(const std::string& dtype, const std::string& shape, std::uint64_t begin,
                       std::uint64_t end, std::size_t n_data) {
-  return safetensors_bytes("{" + entry("x", dtype, shape, begin, end) + "}", n_data);
+  return safetensors_bytes(std::string("{") + entry("x", dtype, shape, begin, end) + "}", n_data);
 }
 
 std::string two(std::uint64_t begin_1, std::uint64_t end_1, std::uint64_t begin_2,
                 std::uint64_t end_2, std::size_t n_data) {
-  const auto shape = [](std::uint64_t n) { return "[" + std::to_string(n) + "]"; };
-  return safetensors_bytes("{" + entry("x", "U8", shape(end_1 - begin_1), begin_1, end_1) + ", " +
+  const auto shape = [](std::uint64_t n) { return fmt::format("[{}]", n); };
+  return safetensors_bytes(std::string("{") +
+                               entry("x", "U8", shape(end_1 - begin_1), begin_1, end_1) + ", " +
                                entry("y", "U8", shape(end_2 - begin_2), begin_2, end_2) + "}",
                            n_data);
 }
@@ -115,8 +116,9 @@ std::vector<Broken> broken_containers() {
        "an array"},
       {"deep objects", safetensors_bytes("{\"x\":{\"dtype\":{\"a\":{}}}}", 0), "an object"},
       {"duplicate tensor",
-       safetensors_bytes(
-           "{" + entry("x", "U8", "[2]", 0, 2) + "," + entry("x", "U8", "[2]", 2, 4) + "}", 4),
+       safetensors_bytes(std::string("{") + entry("x", "U8", "[2]", 0, 2) + "," +
+                             entry("x", "U8", "[2]", 2, 4) + "}",
+                         4),
        "has 'x' twice"},
       {"duplicate field",
        one(R"("dtype": "F32", "dtype": "F32", "shape": [1], "data_offsets": [0, 4])"),
@@ -181,8 +183,9 @@ std::vector<Broken> broken_entries() {
       {"double precision", one_entry("F64", "[1]", 0, 8, 8),
        "unsupported: some.safetensors: tensor 'x'"},
       {"unaligned",
-       safetensors_bytes(
-           "{" + entry("x", "U8", "[1]", 0, 1) + "," + entry("y", "F32", "[1]", 1, 5) + "}", 5),
+       safetensors_bytes(std::string("{") + entry("x", "U8", "[1]", 0, 1) + "," +
+                             entry("y", "F32", "[1]", 1, 5) + "}",
+                         5),
        "unsupported: some.safetensors: tensor 'y' of F32 is not aligned"},
   };
 }

@@ -25,7 +25,7 @@ std::vector<std::string> found_in(std::string_view answer) {
       const std::string text(answer.substr(number.begin, number.end - number.begin));
       EXPECT_EQ(std::stod(text), number.value) << text;
     }
-    out.push_back(line + " '" + mark.label + "'");
+    out.push_back(fmt::format("{} '{}'", line, mark.label));
   }
   return out;
 }
@@ -190,7 +190,7 @@ TEST(Marks, DeepNestingAndFloodsOfOneByteAreHarmless) {
     std::string text;
     while (text.size() < 300'000) text += piece;
     scan_marks(text);
-    scan_marks("{" + text);
+    scan_marks(fmt::format("{{{}", text));
   }
   const std::string deep(100'000, '[');
   EXPECT_EQ(found_in("{\"a\":" + deep + "\n```\n{\"bbox\":[1,2,3,4]}"), (Lines{"box 1 2 3 4 ''"}));
@@ -201,7 +201,7 @@ TEST(Marks, LongLabelsAreCutAtAWholeCharacter) {
   while (label.size() < 2 * kMaxLabelBytes) label += "é";
   const auto marks = scan_marks("{\"bbox\": [1,2,3,4], \"label\": \"x" + label + "\"}");
   ASSERT_EQ(marks.size(), 1u);
-  EXPECT_EQ(marks[0].label, "x" + label.substr(0, kMaxLabelBytes - 2) + "…");
+  EXPECT_EQ(marks[0].label, fmt::format("x{}…", label.substr(0, kMaxLabelBytes - 2)));
 }
 
 }  // namespace
