@@ -12,12 +12,12 @@ namespace qwenvl {
 namespace {
 
 using testing::error_of;
-using testing::golden_json;
+using testing::golden_tokens;
 using testing::published_tokenizer;
 using Ids = std::vector<TokenId>;
 
 TEST(Detokenizer, PiecesTogetherEqualDecodeAndAreWholeCharacters) {
-  for (const auto& item : golden_json("text/tokens.json")["decode"]) {
+  for (const auto& item : golden_tokens()["decode"]) {
     const auto ids = item["ids"].get<Ids>();
     for (bool skip_special : {false, true}) {
       Detokenizer stream(published_tokenizer(), {}, skip_special);
@@ -34,7 +34,7 @@ TEST(Detokenizer, PiecesTogetherEqualDecodeAndAreWholeCharacters) {
 }
 
 TEST(Detokenizer, EveryEncodedGoldenStringComesBackInPieces) {
-  for (const auto& item : golden_json("text/tokens.json")["encode"]) {
+  for (const auto& item : golden_tokens()["encode"]) {
     const auto ids = item["ids"].get<Ids>();
     Detokenizer stream(published_tokenizer(), {"\u0001never\u0001"}, false);
     std::string text;

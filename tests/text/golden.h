@@ -21,6 +21,11 @@ inline nlohmann::json golden_json(const std::string& name) {
   return nlohmann::json::parse(golden_text(name));
 }
 
+inline const nlohmann::json& golden_tokens() {
+  static const nlohmann::json tokens = golden_json("text/tokens.json");
+  return tokens;
+}
+
 inline const Tokenizer& published_tokenizer() {
   static const Tokenizer tokenizer = Tokenizer::from_folder(QWENVL_TEST_DATA "/golden/tokenizer");
   return tokenizer;

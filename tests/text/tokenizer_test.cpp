@@ -16,6 +16,7 @@ namespace {
 using nlohmann::json;
 using testing::error_of;
 using testing::golden_json;
+using testing::golden_tokens;
 using testing::published_tokenizer;
 using Ids = std::vector<TokenId>;
 
@@ -47,7 +48,7 @@ class SeparateFiles {
 };
 
 void expect_golden_ids(const Tokenizer& tokenizer) {
-  const json golden = golden_json("text/tokens.json");
+  const json& golden = golden_tokens();
   ASSERT_GE(golden["encode"].size(), 320u);
   for (const json& item : golden["encode"]) {
     const auto text = item["text"].get<std::string>();
@@ -100,7 +101,7 @@ TEST(Tokenizer, RefusesAFolderWithoutATokenizer) {
 }
 
 TEST(Tokenizer, DecodesEveryGoldenSequenceAsTheReferenceDoes) {
-  const json golden = golden_json("text/tokens.json");
+  const json& golden = golden_tokens();
   for (const json& item : golden["decode"]) {
     const auto ids = item["ids"].get<Ids>();
     EXPECT_EQ(published_tokenizer().decode(ids, false), item["text"].get<std::string>())
@@ -112,7 +113,7 @@ TEST(Tokenizer, DecodesEveryGoldenSequenceAsTheReferenceDoes) {
 }
 
 TEST(Tokenizer, DecodingAnEncodedGoldenStringGivesItsComposition) {
-  for (const json& item : golden_json("text/tokens.json")["encode"]) {
+  for (const json& item : golden_tokens()["encode"]) {
     const auto text = item["text"].get<std::string>();
     const auto ids = published_tokenizer().encode(text, SpecialTokens::as_text);
     EXPECT_EQ(published_tokenizer().decode(ids, true), to_nfc(text)) << item["text"];

@@ -71,7 +71,7 @@ TEST(Unicode, ComposesAsTheReferenceDoes) {
 }
 
 TEST(Unicode, CompositionOfAComposedTextChangesNothing) {
-  for (const auto& item : testing::golden_json("text/tokens.json")["encode"]) {
+  for (const auto& item : testing::golden_tokens()["encode"]) {
     const std::string once = to_nfc(item["text"].get<std::string>());
     EXPECT_EQ(to_nfc(once), once);
   }
