@@ -64,16 +64,18 @@ BmpHeader read_header(const DecodeJob& job) {
     header.n_colors = in.u32(46);
     if (header.compression == kBitFields) read_masks(in, header_size, header);
   } else {
-    fail_damaged(job, fmt::format("the header is {} bytes long, expected 12, 40, 52, 56, 64, 108 or 124",
-                                  header_size));
+    fail_damaged(job,
+                 fmt::format("the header is {} bytes long, expected 12, 40, 52, 56, 64, 108 or 124",
+                             header_size));
   }
-  if (header.bits != 1 && header.bits != 4 && header.bits != 8 && header.bits != 16 && header.bits != 24 &&
-      header.bits != 32) {
+  if (header.bits != 1 && header.bits != 4 && header.bits != 8 && header.bits != 16 &&
+      header.bits != 24 && header.bits != 32) {
     fail_damaged(job, fmt::format("{} bits a pixel, expected 1, 4, 8, 16, 24 or 32", header.bits));
   }
   if (header.n_colors == 0 && header.bits <= 8) header.n_colors = 1u << header.bits;
   if (header.bits <= 8 && header.n_colors > 65536) {
-    fail_damaged(job, fmt::format("the palette has {} colours, expected at most 65536", header.n_colors));
+    fail_damaged(
+        job, fmt::format("the palette has {} colours, expected at most 65536", header.n_colors));
   }
   const std::size_t palette_bytes =
       header.bits <= 8 ? header.palette_entry_bytes * std::size_t{header.n_colors} : 0;
@@ -138,8 +140,9 @@ const Layout* find_layout(const DecodeJob& job, const BmpHeader& header) {
       if (layout.masks == header.masks) return &layout;
     }
   }
-  fail_unsupported(job, fmt::format("{}-bit fields {:08x} {:08x} {:08x} {:08x}", header.bits, header.masks[0],
-                                    header.masks[1], header.masks[2], header.masks[3]));
+  fail_unsupported(
+      job, fmt::format("{}-bit fields {:08x} {:08x} {:08x} {:08x}", header.bits, header.masks[0],
+                       header.masks[1], header.masks[2], header.masks[3]));
 }
 
 void convert_low_bits(std::uint8_t* rgb, const std::uint8_t* row, int n, std::uint32_t bits,
@@ -181,8 +184,11 @@ void convert_row(std::uint8_t* rgb, const std::uint8_t* row, int n, const BmpHea
 class RleDecoder {
  public:
   RleDecoder(const DecodeJob& job, const BmpHeader& header)
-      : job_(job), at_(header.pixels_at), width_(static_cast<std::size_t>(header.width)),
-        n_pixels_(width_ * static_cast<std::size_t>(header.height)), is_rle4_(header.compression == kRle4) {}
+      : job_(job),
+        at_(header.pixels_at),
+        width_(static_cast<std::size_t>(header.width)),
+        n_pixels_(width_ * static_cast<std::size_t>(header.height)),
+        is_rle4_(header.compression == kRle4) {}
 
   std::vector<std::uint8_t> decode() {
     while (out_.size() < n_pixels_ && left() >= 2) {
@@ -200,7 +206,9 @@ class RleDecoder {
  private:
   std::size_t left() const { return at_ < job_.size() ? job_.size() - at_ : 0; }
   std::uint8_t next() { return job_.data()[at_++]; }
-  void append_zeros(std::size_t n) { out_.resize(out_.size() + std::min(n, n_pixels_ - out_.size())); }
+  void append_zeros(std::size_t n) {
+    out_.resize(out_.size() + std::min(n, n_pixels_ - out_.size()));
+  }
 
   void append_run(std::size_t count, std::uint8_t value) {
     if (x_ + count > width_) count = width_ > x_ ? width_ - x_ : 0;  // a run stops at the row's end
@@ -264,7 +272,8 @@ Decoded decode_bmp(const DecodeJob& job) {
   std::size_t last_row_bytes = (static_cast<std::size_t>(header.width) * header.bits + 7) / 8;
   if (header.compression == kRle8 || header.compression == kRle4) {
     if (header.bits != (header.compression == kRle8 ? 8u : 4u)) {
-      fail_damaged(job, fmt::format("run-length code {} with {} bits a pixel", header.compression, header.bits));
+      fail_damaged(job, fmt::format("run-length code {} with {} bits a pixel", header.compression,
+                                    header.bits));
     }
     unpacked = RleDecoder(job, header).decode();
     header.bits = 8;
@@ -277,15 +286,18 @@ Decoded decode_bmp(const DecodeJob& job) {
   } else {
     fail_unsupported(job, fmt::format("compression {}", header.compression));
   }
-  const std::size_t n_needed = stride * static_cast<std::size_t>(header.height - 1) + last_row_bytes;
+  const std::size_t n_needed =
+      stride * static_cast<std::size_t>(header.height - 1) + last_row_bytes;
   if (n_available < n_needed) {
-    fail_damaged(job, fmt::format("{} bytes of pixels, expected {} (truncated file)", n_available, n_needed));
+    fail_damaged(job, fmt::format("{} bytes of pixels, expected {} (truncated file)", n_available,
+                                  n_needed));
   }
   Decoded out{reserve_image(header.width, header.height)};
   const int width = out.image.width, height = out.image.height;
   for (int y = 0; y < height; ++y) {
     const std::size_t file_row = static_cast<std::size_t>(header.top_down ? y : height - 1 - y);
-    convert_row(append_row(out.image), pixels + stride * file_row, width, header, palette, layout, job.loader);
+    convert_row(append_row(out.image), pixels + stride * file_row, width, header, palette, layout,
+                job.loader);
   }
   return out;
 }

@@ -21,8 +21,8 @@ inline std::uint8_t clip8(int value) {
   return static_cast<std::uint8_t>(std::clamp(value, 0, 255));
 }
 
-// Fixed-point tables of the YCbCr conversion, 6 fraction bits. The reference adds a half and truncates,
-// for negative values too.
+// Fixed-point tables of the YCbCr conversion, 6 fraction bits. The reference adds a half and
+// truncates, for negative values too.
 struct YcbcrTables {
   std::array<int, 256> r_cr, g_cb, g_cr, b_cb;
 
@@ -46,18 +46,19 @@ void fail_damaged(const DecodeJob& job, std::string_view what) {
 }
 
 void fail_unsupported(const DecodeJob& job, std::string_view what) {
-  fail(ErrorKind::unsupported, "{}: {} with {} is not supported; convert it to PNG or JPEG", job.name,
-       job.format, what);
+  fail(ErrorKind::unsupported, "{}: {} with {} is not supported; convert it to PNG or JPEG",
+       job.name, job.format, what);
 }
 
 void check_image_size(const DecodeJob& job, std::int64_t width, std::int64_t height) {
   if (width <= 0 || height <= 0) {
-    fail_damaged(job, fmt::format("the size is {} x {} pixels, expected at least 1 x 1", width, height));
+    fail_damaged(job,
+                 fmt::format("the size is {} x {} pixels, expected at least 1 x 1", width, height));
   }
   const DecodeLimits& limits = job.limits;
   if (width > limits.max_side_px || height > limits.max_side_px) {
-    fail(ErrorKind::bad_file, "{}: the {} is {} x {} pixels, expected at most {} on a side", job.name,
-         job.format, width, height, limits.max_side_px);
+    fail(ErrorKind::bad_file, "{}: the {} is {} x {} pixels, expected at most {} on a side",
+         job.name, job.format, width, height, limits.max_side_px);
   }
   if (width > limits.max_pixels / height) {
     fail(ErrorKind::bad_file, "{}: the {} is {} x {} = {} pixels, expected at most {}", job.name,

@@ -60,18 +60,24 @@ std::vector<std::uint32_t> code_points(std::string_view text) {
   std::vector<std::uint32_t> out;
   for (std::size_t i = 0; i < text.size();) {
     const auto lead = static_cast<std::uint8_t>(text[i]);
-    const std::size_t length = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 : lead >= 0xe0 && lead < 0xf0 ? 3
-                               : lead >= 0xf0 && lead < 0xf5                                         ? 4
-                                                                                                     : 1;
+    const std::size_t length = lead < 0x80                   ? 1
+                               : lead >= 0xc2 && lead < 0xe0 ? 2
+                               : lead >= 0xe0 && lead < 0xf0 ? 3
+                               : lead >= 0xf0 && lead < 0xf5 ? 4
+                                                             : 1;
     std::size_t n = 1;
-    while (n < length && i + n < text.size() && (static_cast<std::uint8_t>(text[i + n]) & 0xc0) == 0x80) ++n;
+    while (n < length && i + n < text.size() &&
+           (static_cast<std::uint8_t>(text[i + n]) & 0xc0) == 0x80)
+      ++n;
     out.push_back(lead < 0x80 ? lead : 0xfffd);
     i += n == length ? length : 1;
   }
   return out;
 }
 
-bool is_bright(const Color& color) { return 299 * color[0] + 587 * color[1] + 114 * color[2] > 128'000; }
+bool is_bright(const Color& color) {
+  return 299 * color[0] + 587 * color[1] + 114 * color[2] > 128'000;
+}
 
 class Painter {
  public:
@@ -94,7 +100,8 @@ class Painter {
     area.x2 = std::max(area.x2, area.x1 + 1);
     area.y2 = std::max(area.y2, area.y1 + 1);
     const std::int64_t edge = std::max(1, line_ / 2);
-    frame(image_, {area.x1 - edge, area.y1 - edge, area.x2 + edge, area.y2 + edge}, line_ + 2 * edge, kEdge);
+    frame(image_, {area.x1 - edge, area.y1 - edge, area.x2 + edge, area.y2 + edge},
+          line_ + 2 * edge, kEdge);
     frame(image_, area, line_, color);
     label(mark.label, area.x1, area.y1, area.y2, color);
   }
@@ -109,12 +116,14 @@ class Painter {
 
  private:
   // Above the mark, or below its upper edge where there is no room; pushed inside the picture.
-  void label(const std::string& text, std::int64_t x, std::int64_t top, std::int64_t bottom, const Color& color) {
+  void label(const std::string& text, std::int64_t x, std::int64_t top, std::int64_t bottom,
+             const Color& color) {
     if (text.empty() || bottom < 0 || top >= image_.height || x >= image_.width) return;
     std::vector<std::uint32_t> points = code_points(text);
     const std::int64_t advance = (kGlyphWidth + 1) * scale_, pad = scale_;
     const std::int64_t max_points = std::max<std::int64_t>(1, (image_.width - 2 * pad) / advance);
-    if (static_cast<std::int64_t>(points.size()) > max_points) points.resize(static_cast<std::size_t>(max_points));
+    if (static_cast<std::int64_t>(points.size()) > max_points)
+      points.resize(static_cast<std::size_t>(max_points));
     const std::int64_t width = advance * static_cast<std::int64_t>(points.size()) + 2 * pad;
     const std::int64_t height = kGlyphHeight * scale_ + 2 * pad;
     std::int64_t y = top - height - line_;
@@ -145,7 +154,8 @@ class Painter {
 
 }  // namespace
 
-void draw_marks(Image& image, const std::vector<BoxMark>& boxes, const std::vector<PointMark>& points) {
+void draw_marks(Image& image, const std::vector<BoxMark>& boxes,
+                const std::vector<PointMark>& points) {
   if (image.width <= 0 || image.height <= 0) return;
   Painter painter(image);
   for (const BoxMark& box : boxes) painter.box(box);

@@ -19,6 +19,7 @@ struct PointMark {
 };
 
 // Line width and text size follow the image's size; marks outside the image are clipped.
-void draw_marks(Image& image, const std::vector<BoxMark>& boxes, const std::vector<PointMark>& points);
+void draw_marks(Image& image, const std::vector<BoxMark>& boxes,
+                const std::vector<PointMark>& points);
 
 }  // namespace qwenvl

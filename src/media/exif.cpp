@@ -18,7 +18,8 @@ struct EndianReader {
   bool big_endian;
 
   std::uint32_t at(std::size_t offset, int n_bytes) const {
-    if (offset > block.size() || block.size() - offset < static_cast<std::size_t>(n_bytes)) return 0;
+    if (offset > block.size() || block.size() - offset < static_cast<std::size_t>(n_bytes))
+      return 0;
     std::uint32_t value = 0;
     for (int i = 0; i < n_bytes; ++i) {
       const int from = big_endian ? i : n_bytes - 1 - i;
@@ -71,7 +72,8 @@ int tiff_integer(std::span<const std::uint8_t> block, int tag) {
 
 int xmp_orientation(std::string_view packet) {
   constexpr std::string_view kKey = "tiff:Orientation";
-  for (std::size_t at = packet.find(kKey); at != std::string_view::npos; at = packet.find(kKey, at + 1)) {
+  for (std::size_t at = packet.find(kKey); at != std::string_view::npos;
+       at = packet.find(kKey, at + 1)) {
     std::string_view rest = packet.substr(at + kKey.size());
     if (rest.starts_with("=\"")) {
       rest.remove_prefix(2);

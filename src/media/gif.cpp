@@ -57,13 +57,15 @@ int seek_first_image(const DecodeJob& job, GifFileType* gif) {
   for (;;) {
     GifRecordType type;
     if (DGifGetRecordType(gif, &type) == GIF_ERROR) fail_gif(job, gif->Error);
-    if (type == TERMINATE_RECORD_TYPE) fail_damaged(job, "it holds no image, expected at least one frame");
+    if (type == TERMINATE_RECORD_TYPE)
+      fail_damaged(job, "it holds no image, expected at least one frame");
     if (type == IMAGE_DESC_RECORD_TYPE) return transparent;
     if (type != EXTENSION_RECORD_TYPE) continue;
     int code = 0;
     GifByteType* block = nullptr;
     if (DGifGetExtension(gif, &code, &block) == GIF_ERROR) fail_gif(job, gif->Error);
-    if (code == GRAPHICS_EXT_FUNC_CODE && block && block[0] >= 4 && (block[1] & 1)) transparent = block[4];
+    if (code == GRAPHICS_EXT_FUNC_CODE && block && block[0] >= 4 && (block[1] & 1))
+      transparent = block[4];
     while (block) {
       if (DGifGetExtensionNext(gif, &block) == GIF_ERROR) fail_gif(job, gif->Error);
     }
@@ -126,8 +128,8 @@ Decoded decode_gif(const DecodeJob& job) {
   if (DGifGetImageDesc(gif.get()) == GIF_ERROR) fail_gif(job, gif->Error);
   const GifImageDesc& frame = gif->Image;
   if (frame.Width <= 0 || frame.Height <= 0 || frame.Left < 0 || frame.Top < 0) {
-    fail_damaged(job, fmt::format("the first frame is {} x {} pixels, expected at least 1 x 1", frame.Width,
-                                  frame.Height));
+    fail_damaged(job, fmt::format("the first frame is {} x {} pixels, expected at least 1 x 1",
+                                  frame.Width, frame.Height));
   }
   const int width = std::max(gif->SWidth, frame.Left + frame.Width);
   const int height = std::max(gif->SHeight, frame.Top + frame.Height);
@@ -145,14 +147,15 @@ Decoded decode_gif(const DecodeJob& job) {
     }
   }
   Decoded out{reserve_image(width, height)};
-  const std::vector<std::uint8_t> background(width, static_cast<std::uint8_t>(std::max(transparent, 0)));
+  const std::vector<std::uint8_t> background(width,
+                                             static_cast<std::uint8_t>(std::max(transparent, 0)));
   for (int y = 0; y < height; ++y) {
     rgb_from_palette(append_row(out.image), background.data(), width, palette.rgb);
   }
   const std::vector<int> order = row_order(frame.Height, frame.Interlace);
   for (int i = 0; i < frame.Height; ++i) {
-    rgb_from_palette(out.image.row(frame.Top + order[i]) + 3 * frame.Left, indices.data() + frame_width * i,
-                     frame.Width, palette.rgb);
+    rgb_from_palette(out.image.row(frame.Top + order[i]) + 3 * frame.Left,
+                     indices.data() + frame_width * i, frame.Width, palette.rgb);
   }
   return out;
 }

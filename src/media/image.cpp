@@ -1,6 +1,7 @@
 // Bytes → Image: recognise the format, keep the limits, decode, turn by EXIF.
 // Before: source.cpp has fetched the bytes.   After: the model's preprocess resizes the pixels.
-// Mirrors the two image loaders of the reference: that of qwen-vl-utils and that of the HF processor.
+// Mirrors the two image loaders of the reference: that of qwen-vl-utils and that of the HF
+// processor.
 #include "media/image.h"
 
 #include <algorithm>
@@ -46,14 +47,15 @@ bool is_text(std::string_view bytes) {
     start = "bytes beginning";
     for (unsigned char byte : bytes.substr(0, 8)) start += fmt::format(" {:02x}", byte);
   }
-  fail(ErrorKind::bad_file, "{}: not an image: found {}, expected JPEG, PNG, WebP, GIF, BMP or TIFF", name,
-       start);
+  fail(ErrorKind::bad_file,
+       "{}: not an image: found {}, expected JPEG, PNG, WebP, GIF, BMP or TIFF", name, start);
 }
 
 }  // namespace
 
 std::string image_format(std::span<const std::byte> bytes) {
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 16));
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()),
+                              std::min<std::size_t>(bytes.size(), 16));
   if (text.starts_with("\xff\xd8\xff")) return "jpeg";
   if (text.starts_with("\x89PNG\r\n\x1a\n")) return "png";
   if (text.starts_with("RIFF") && text.size() >= 12 && text.substr(8, 4) == "WEBP") return "webp";
@@ -61,7 +63,8 @@ std::string image_format(std::span<const std::byte> bytes) {
   if (text.starts_with("BM")) return "bmp";
   const std::string_view magic = text.substr(0, 4);
   using std::string_view_literals::operator""sv;
-  if (magic == "II*\0"sv || magic == "MM\0*"sv || magic == "II+\0"sv || magic == "MM\0+"sv) return "tiff";
+  if (magic == "II*\0"sv || magic == "MM\0*"sv || magic == "II+\0"sv || magic == "MM\0+"sv)
+    return "tiff";
   return "";
 }
 
@@ -95,7 +98,8 @@ void write_png(const Image& image, const std::string& path) {
   const bool written = std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();
   const bool closed = std::fclose(file) == 0;
   if (!written || !closed) {
-    fail(ErrorKind::device, "{}: writing {} bytes failed: {}", path, bytes.size(), std::strerror(errno));
+    fail(ErrorKind::device, "{}: writing {} bytes failed: {}", path, bytes.size(),
+         std::strerror(errno));
   }
 }
 

@@ -16,7 +16,9 @@ struct Image {
   std::vector<std::uint8_t> rgb;  // height * width * 3
 
   std::uint8_t* row(int y) { return rgb.data() + static_cast<std::size_t>(y) * width * 3; }
-  const std::uint8_t* row(int y) const { return rgb.data() + static_cast<std::size_t>(y) * width * 3; }
+  const std::uint8_t* row(int y) const {
+    return rgb.data() + static_cast<std::size_t>(y) * width * 3;
+  }
 };
 
 // The two loaders of the reference read some files differently.
@@ -26,7 +28,7 @@ enum class Loader {
 };
 
 struct DecodeLimits {
-  std::int64_t max_pixels = 200'000'000;    // width * height, checked before memory is taken
+  std::int64_t max_pixels = 200'000'000;  // width * height, checked before memory is taken
   std::int64_t max_side_px = 65'535;
   std::size_t max_file_bytes = 512u << 20;
 };

@@ -2,13 +2,15 @@
 // Before: image.cpp recognised the bytes.   After: exif.cpp may turn the picture.
 // Mirrors Pillow's JPEG plugin: slow-integer DCT, fancy upsampling, CMYK taken as Adobe-inverted,
 // damaged entropy data tolerated as libjpeg tolerates it, missing data refused.
+// clang-format off
 #include <csetjmp>
-#include <cstdio>
+#include <cstdio>  // jpeglib.h needs FILE and size_t declared before it
 #include <cstring>
+#include <string_view>
 #include <vector>
 
 #include <jpeglib.h>
-#include <jerror.h>
+// clang-format on
 
 #include "core/check.h"
 #include "media/decoders.h"
@@ -171,13 +173,14 @@ int find_orientation(const DecodeJob& job) {
   return orientation != 0 ? orientation : xmp_orientation(xmp);
 }
 
-// Huffman coding spends at least a bit on each block of 8 x 8 pixels. What cannot hold that is a forged
-// or cut header, which libjpeg would answer with a grey picture of any size.
+// Huffman coding spends at least a bit on each block of 8 x 8 pixels. What cannot hold that is a
+// forged or cut header, which libjpeg would answer with a grey picture of any size.
 void check_data_size(const DecodeJob& job, const jpeg_decompress_struct& info) {
-  const std::uint64_t n_blocks = (std::uint64_t{info.image_width} + 7) / 8 * ((info.image_height + 7) / 8);
+  const std::uint64_t n_blocks =
+      (std::uint64_t{info.image_width} + 7) / 8 * ((info.image_height + 7) / 8);
   if (!info.arith_code && n_blocks / 8 > job.size()) {
-    fail_damaged(job, fmt::format("{} bytes cannot hold {} x {} pixels (truncated file)", job.size(),
-                                  info.image_width, info.image_height));
+    fail_damaged(job, fmt::format("{} bytes cannot hold {} x {} pixels (truncated file)",
+                                  job.size(), info.image_width, info.image_height));
   }
 }
 

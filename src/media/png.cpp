@@ -2,13 +2,13 @@
 // Before: image.cpp recognised the bytes.   After: exif.cpp may turn the picture.
 // Mirrors Pillow's PNG plugin: tRNS colours and palette transparency do not count for RGB, 16-bit
 // colour keeps its high byte, 16-bit grey is clipped at 255, 16-bit grey with alpha reads as RGBA.
+#include <png.h>
+
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
 #include <new>
 #include <vector>
-
-#include <png.h>
 
 #include "core/check.h"
 #include "media/decoders.h"
@@ -60,7 +60,8 @@ PngChunks walk_chunks(const DecodeJob& job) {
     }
     if (type == "eXIf") from_exif = exif_orientation({data + at + 8, available});
     if (type == "iTXt" && from_xmp == 0) {
-      from_xmp = xmp_orientation(xmp_of_text({reinterpret_cast<const char*>(data + at + 8), available}));
+      from_xmp =
+          xmp_orientation(xmp_of_text({reinterpret_cast<const char*>(data + at + 8), available}));
     }
     if (type == "IEND" || available < length) break;
     at += 12 + length;
@@ -69,7 +70,8 @@ PngChunks walk_chunks(const DecodeJob& job) {
   return chunks;
 }
 
-// libpng reports errors by longjmp: the functions that call setjmp hold no objects with destructors.
+// libpng reports errors by longjmp: the functions that call setjmp hold no objects with
+// destructors.
 struct PngState {
   png_structp png = nullptr;
   png_infop info = nullptr;
@@ -89,7 +91,8 @@ void on_warning(png_structp, png_const_charp) {}
 
 void on_read(png_structp png, png_bytep out, std::size_t n) {
   PngState& state = *static_cast<PngState*>(png_get_io_ptr(png));
-  if (n > state.n_left) png_error(png, "the data ends before the picture is complete (truncated file)");
+  if (n > state.n_left)
+    png_error(png, "the data ends before the picture is complete (truncated file)");
   std::memcpy(out, state.data, n);
   state.data += n;
   state.n_left -= n;
@@ -104,8 +107,8 @@ bool read_info(PngState& state, std::int64_t max_side_px, bool is_cut) {
   png_set_read_fn(state.png, &state, on_read);
   const auto max_side = static_cast<png_uint_32>(std::min<std::int64_t>(max_side_px, 0x7fffffff));
   png_set_user_limits(state.png, max_side, max_side);
-  // Byte by byte, so that libpng does not stumble over the end of a cut file before it has used what
-  // is there: all pixels may be.
+  // Byte by byte, so that libpng does not stumble over the end of a cut file before it has used
+  // what is there: all pixels may be.
   if (is_cut) png_set_compression_buffer_size(state.png, 1);
   png_set_chunk_malloc_max(state.png, kMaxChunkBytes);
   // Text, profiles and other side data are skipped unread, so their compression cannot be a bomb.
@@ -127,8 +130,8 @@ bool start_rows(PngState& state, int* n_passes) {
   return true;
 }
 
-// After the last row libpng reads on to the end of the stream. What is wrong there no longer concerns
-// the pixels, and the reference does not look at it.
+// After the last row libpng reads on to the end of the stream. What is wrong there no longer
+// concerns the pixels, and the reference does not look at it.
 bool has_all_rows(const PngState& state) {
   if (png_get_interlace_type(state.png, state.info) != PNG_INTERLACE_NONE) {
     return png_get_current_pass_number(state.png) >= 7;
@@ -190,7 +193,8 @@ struct RowKind {
   std::uint8_t palette[256][3];
 };
 
-void convert_row(std::uint8_t* rgb, const std::uint8_t* row, int n, const RowKind& kind, Loader loader) {
+void convert_row(std::uint8_t* rgb, const std::uint8_t* row, int n, const RowKind& kind,
+                 Loader loader) {
   switch (kind.color_type) {
     case PNG_COLOR_TYPE_PALETTE: return rgb_from_palette(rgb, row, n, kind.palette);
     case PNG_COLOR_TYPE_RGB: std::memcpy(rgb, row, std::size_t{3} * n); return;
@@ -220,8 +224,9 @@ void check_header(const DecodeJob& job) {
 
 void check_data_size(const DecodeJob& job, const PngChunks& chunks, std::uint64_t n_raw_bytes) {
   if (n_raw_bytes / kMaxDeflateRatio > chunks.n_data_bytes + 64) {
-    fail_damaged(job, fmt::format("{} bytes of image data cannot hold {} bytes of pixels (truncated file)",
-                                  chunks.n_data_bytes, n_raw_bytes));
+    fail_damaged(
+        job, fmt::format("{} bytes of image data cannot hold {} bytes of pixels (truncated file)",
+                         chunks.n_data_bytes, n_raw_bytes));
   }
 }
 
@@ -295,8 +300,8 @@ std::vector<std::byte> encode_png(const Image& image) {
   }
   png_destroy_write_struct(&state.png, &state.info);
   if (!ok) {
-    fail(ErrorKind::out_of_memory, "PNG writer: {} x {} pixels could not be encoded: {}", image.width,
-         image.height, state.message[0] ? state.message : "libpng could not start");
+    fail(ErrorKind::out_of_memory, "PNG writer: {} x {} pixels could not be encoded: {}",
+         image.width, image.height, state.message[0] ? state.message : "libpng could not start");
   }
   return bytes;
 }

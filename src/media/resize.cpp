@@ -136,7 +136,8 @@ Image resample_height(const Image& image, int height, ResizeKernel kernel) {
 // Pillow 13 takes the height first where that saves work; torch always takes the width first.
 bool takes_height_first(const Image& image, int height, int width, ResizeKernel kernel) {
   if (kernel != ResizeKernel::pillow || height >= image.height) return false;
-  return 2 * (static_cast<std::int64_t>(image.width) - width) < static_cast<std::int64_t>(image.height) - height;
+  return 2 * (static_cast<std::int64_t>(image.width) - width) <
+         static_cast<std::int64_t>(image.height) - height;
 }
 
 }  // namespace

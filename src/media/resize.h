@@ -6,7 +6,7 @@
 namespace qwenvl {
 
 enum class ResizeKernel {
-  pillow,       // Pillow's 8-bit bicubic: 22-bit coefficients, two passes
+  pillow,       // Pillow 13, 8-bit: 22-bit coefficients, order of the axes by the sizes
   torch_int16,  // torchvision's uint8 CPU kernel: int16 coefficients
 };
 

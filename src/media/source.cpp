@@ -48,8 +48,9 @@ std::string percent_decoded(std::string_view text, const std::string& name) {
     const int high = i + 2 < text.size() ? hex_value(text[i + 1]) : -1;
     const int low = i + 2 < text.size() ? hex_value(text[i + 2]) : -1;
     if (high < 0 || low < 0) {
-      fail(ErrorKind::bad_request, "{}: {} at byte {} is not a percent escape, expected % and two hex digits",
-           name, quoted(text.substr(i, 3)), i);
+      fail(ErrorKind::bad_request,
+           "{}: {} at byte {} is not a percent escape, expected % and two hex digits", name,
+           quoted(text.substr(i, 3)), i);
     }
     out.push_back(static_cast<char>(high << 4 | low));
     i += 2;
@@ -67,10 +68,12 @@ struct FileDescriptor {
 };
 
 [[noreturn]] void fail_too_large(const std::string& name, const FetchLimits& limits) {
-  fail(ErrorKind::bad_file, "{}: more than {} bytes, the limit for one source", name, limits.max_bytes);
+  fail(ErrorKind::bad_file, "{}: more than {} bytes, the limit for one source", name,
+       limits.max_bytes);
 }
 
-std::vector<std::byte> read_all(int descriptor, const std::string& name, const FetchLimits& limits) {
+std::vector<std::byte> read_all(int descriptor, const std::string& name,
+                                const FetchLimits& limits) {
   std::vector<std::byte> bytes;
   std::vector<std::byte> block(kReadBlockBytes);
   for (;;) {
@@ -97,14 +100,16 @@ std::vector<std::byte> read_path(const std::string& path, const FetchLimits& lim
   if (fstat(file.value, &status) != 0) {
     fail(ErrorKind::device, "{}: cannot be examined: {}", quoted(path), std::strerror(errno));
   }
-  if (S_ISDIR(status.st_mode)) fail(ErrorKind::bad_file, "{}: is a folder, expected an image file", quoted(path));
+  if (S_ISDIR(status.st_mode))
+    fail(ErrorKind::bad_file, "{}: is a folder, expected an image file", quoted(path));
   if (!S_ISREG(status.st_mode)) {
-    fail(ErrorKind::bad_file, "{}: is a device, pipe or socket, expected a regular file; use - to read a pipe",
+    fail(ErrorKind::bad_file,
+         "{}: is a device, pipe or socket, expected a regular file; use - to read a pipe",
          quoted(path));
   }
   if (static_cast<std::uint64_t>(status.st_size) > limits.max_bytes) {
-    fail(ErrorKind::bad_file, "{}: the file has {} bytes, expected at most {}", quoted(path), status.st_size,
-         limits.max_bytes);
+    fail(ErrorKind::bad_file, "{}: the file has {} bytes, expected at most {}", quoted(path),
+         status.st_size, limits.max_bytes);
   }
   return read_all(file.value, path, limits);
 }
@@ -113,7 +118,8 @@ std::vector<std::byte> read_path(const std::string& path, const FetchLimits& lim
 std::string path_of_file_url(const std::string& url) {
   std::string path = url.substr(7);
   if (starts_with_ignoring_case(path, "localhost/")) path.erase(0, 9);
-  if (path.empty()) fail(ErrorKind::bad_request, "{}: names no file, expected file:///path", quoted(url));
+  if (path.empty())
+    fail(ErrorKind::bad_request, "{}: names no file, expected file:///path", quoted(url));
   if (path.find('%') == std::string::npos || access(path.c_str(), F_OK) == 0) return path;
   return percent_decoded(path, quoted(url));
 }
@@ -143,8 +149,9 @@ std::vector<std::byte> base64_decoded(std::string_view text, const std::string& 
     }
     const int value = base64_value(c);
     if (value < 0 || n_pads > 0) {
-      fail(ErrorKind::bad_request, "{}: {} at byte {} of the base64 text, expected A-Z a-z 0-9 + / and = at the end",
-           name, quoted(text.substr(i, 1)), i);
+      fail(ErrorKind::bad_request,
+           "{}: {} at byte {} of the base64 text, expected A-Z a-z 0-9 + / and = at the end", name,
+           quoted(text.substr(i, 1)), i);
     }
     window = window << 6 | static_cast<std::uint32_t>(value);
     if (++n_digits % 4 != 1) {
@@ -153,8 +160,9 @@ std::vector<std::byte> base64_decoded(std::string_view text, const std::string& 
     }
   }
   if (n_digits % 4 == 1 || n_pads > 2 || (n_pads > 0 && (n_digits + n_pads) % 4 != 0)) {
-    fail(ErrorKind::bad_request, "{}: the base64 text has {} digits and {} '=', which is incomplete", name,
-         n_digits, n_pads);
+    fail(ErrorKind::bad_request,
+         "{}: the base64 text has {} digits and {} '=', which is incomplete", name, n_digits,
+         n_pads);
   }
   return bytes;
 }
@@ -162,14 +170,15 @@ std::vector<std::byte> base64_decoded(std::string_view text, const std::string& 
 SourceBytes read_data(const std::string& source, const FetchLimits& limits) {
   const std::size_t comma = source.find(',');
   if (comma == std::string::npos || comma > 1000) {
-    fail(ErrorKind::bad_request, "{}: no comma after the media type, expected data:image/png;base64,…",
-         quoted(source, 40));
+    fail(ErrorKind::bad_request,
+         "{}: no comma after the media type, expected data:image/png;base64,…", quoted(source, 40));
   }
   SourceBytes out;
   const std::string_view head = std::string_view(source).substr(0, comma);
   out.name = std::string(head.substr(0, std::min<std::size_t>(head.find(';'), 60))) + "…";
   const std::string_view body = std::string_view(source).substr(comma + 1);
-  if (body.size() / 4 > limits.max_bytes / 3 + 1 && head.ends_with(";base64")) fail_too_large(out.name, limits);
+  if (body.size() / 4 > limits.max_bytes / 3 + 1 && head.ends_with(";base64"))
+    fail_too_large(out.name, limits);
   if (head.ends_with(";base64")) {
     // A base64 text may itself be percent-encoded inside a URL.
     out.bytes = body.find('%') == std::string_view::npos
@@ -216,7 +225,8 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
 
 void start_curl() {
   static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
-  if (started != CURLE_OK) fail(ErrorKind::device, "libcurl cannot start: {}", curl_easy_strerror(started));
+  if (started != CURLE_OK)
+    fail(ErrorKind::device, "libcurl cannot start: {}", curl_easy_strerror(started));
 }
 
 void set_options(CURL* curl, const std::string& url, const FetchLimits& limits, Download& download,
@@ -238,12 +248,14 @@ void set_options(CURL* curl, const std::string& url, const FetchLimits& limits, 
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, message);
 }
 
-[[noreturn]] void fail_download(CURL* curl, CURLcode code, const std::string& name, const FetchLimits& limits,
-                                const Download& download, const char* message) {
+[[noreturn]] void fail_download(CURL* curl, CURLcode code, const std::string& name,
+                                const FetchLimits& limits, const Download& download,
+                                const char* message) {
   long status = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   if (download.is_too_large || code == CURLE_FILESIZE_EXCEEDED) fail_too_large(name, limits);
-  if (download.is_out_of_memory) fail(ErrorKind::out_of_memory, "{}: not enough memory to fetch it", name);
+  if (download.is_out_of_memory)
+    fail(ErrorKind::out_of_memory, "{}: not enough memory to fetch it", name);
   switch (code) {
     case CURLE_HTTP_RETURNED_ERROR:
       fail(ErrorKind::device, "{}: the server answered HTTP {}, expected 200", name, status);
@@ -253,14 +265,16 @@ void set_options(CURL* curl, const std::string& url, const FetchLimits& limits, 
       fail(ErrorKind::device, "{}: more than {} redirects", name, limits.max_redirects);
     case CURLE_URL_MALFORMAT: fail(ErrorKind::bad_request, "{}: is not a valid URL", name);
     default:
-      fail(ErrorKind::device, "{}: cannot be fetched: {}", name, message[0] ? message : curl_easy_strerror(code));
+      fail(ErrorKind::device, "{}: cannot be fetched: {}", name,
+           message[0] ? message : curl_easy_strerror(code));
   }
 }
 
 SourceBytes read_url(const std::string& url, const FetchLimits& limits) {
   SourceBytes out;
   out.name = quoted(url, 200);
-  if (url.find('\0') != std::string::npos) fail(ErrorKind::bad_request, "{}: is not a valid URL", out.name);
+  if (url.find('\0') != std::string::npos)
+    fail(ErrorKind::bad_request, "{}: is not a valid URL", out.name);
   start_curl();
   const std::unique_ptr<CURL, CurlDeleter> curl(curl_easy_init());
   if (!curl) fail(ErrorKind::device, "{}: libcurl cannot start a request", out.name);
@@ -271,17 +285,20 @@ SourceBytes read_url(const std::string& url, const FetchLimits& limits) {
   if (code != CURLE_OK) fail_download(curl.get(), code, out.name, limits, download, message);
   long status = 0;
   curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
-  if (status != 200) fail(ErrorKind::device, "{}: the server answered HTTP {}, expected 200", out.name, status);
+  if (status != 200)
+    fail(ErrorKind::device, "{}: the server answered HTTP {}, expected 200", out.name, status);
   out.bytes = std::move(download.bytes);
   return out;
 }
 
 SourceBytes read_any(const std::string& source, const FetchLimits& limits) {
   if (source.empty()) {
-    fail(ErrorKind::bad_request, "the image source is empty, expected a path, a URL, a data: text or -");
+    fail(ErrorKind::bad_request,
+         "the image source is empty, expected a path, a URL, a data: text or -");
   }
   if (source == "-") return {"standard input", read_all(STDIN_FILENO, "standard input", limits)};
-  if (starts_with_ignoring_case(source, "http://") || starts_with_ignoring_case(source, "https://")) {
+  if (starts_with_ignoring_case(source, "http://") ||
+      starts_with_ignoring_case(source, "https://")) {
     return read_url(source, limits);
   }
   if (starts_with_ignoring_case(source, "data:")) return read_data(source, limits);
@@ -292,8 +309,8 @@ SourceBytes read_any(const std::string& source, const FetchLimits& limits) {
   // "scheme://" is never a path we should look for on disk.
   const std::size_t scheme = source.find("://");
   if (scheme != std::string::npos && scheme < 16 && source.find('/') > scheme) {
-    fail(ErrorKind::bad_request, "{}: unknown scheme {}, expected http, https, file or data", quoted(source),
-         quoted(source.substr(0, scheme)));
+    fail(ErrorKind::bad_request, "{}: unknown scheme {}, expected http, https, file or data",
+         quoted(source), quoted(source.substr(0, scheme)));
   }
   return {source, read_path(source, limits)};
 }
@@ -302,7 +319,8 @@ SourceBytes read_any(const std::string& source, const FetchLimits& limits) {
 
 SourceBytes read_source(const std::string& source, const FetchLimits& limits) {
   SourceBytes out = read_any(source, limits);
-  if (out.bytes.empty()) fail(ErrorKind::bad_file, "{}: is empty (0 bytes), expected an image", out.name);
+  if (out.bytes.empty())
+    fail(ErrorKind::bad_file, "{}: is empty (0 bytes), expected an image", out.name);
   return out;
 }
 

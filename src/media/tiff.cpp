@@ -2,7 +2,8 @@
 // compression the library was built with.
 // Before: image.cpp recognised the bytes.   After: exif.cpp turns the picture, for both loaders.
 // Mirrors Pillow's TIFF plugin: which sample layouts are readable, premultiplied alpha divided out,
-// 16-bit colour keeps its high byte, wide grey is clipped at 255, orientation applied while loading.
+// 16-bit colour keeps its high byte, wide grey is clipped at 255, orientation applied while
+// loading.
 #include <tiffio.h>
 
 #include <algorithm>
@@ -44,7 +45,9 @@ tmsize_t on_read(thandle_t handle, void* out, tmsize_t n) {
 tmsize_t on_write(thandle_t, void*, tmsize_t) { return 0; }
 toff_t on_seek(thandle_t handle, toff_t offset, int whence) {
   TiffState& state = state_of(handle);
-  state.at = whence == SEEK_SET ? offset : whence == SEEK_CUR ? state.at + offset : state.size + offset;
+  state.at = whence == SEEK_SET   ? offset
+             : whence == SEEK_CUR ? state.at + offset
+                                  : state.size + offset;
   return state.at;
 }
 int on_close(thandle_t) { return 0; }
@@ -75,8 +78,8 @@ Tiff open_tiff(TiffState& state) {
   TIFFOpenOptionsSetMaxSingleMemAlloc(options, kMaxSingleAllocation);
   TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, &state);
   TIFFOpenOptionsSetWarningHandlerExtR(options, on_warning, &state);
-  Tiff tiff(TIFFClientOpenExt("TIFF", "r", &state, on_read, on_write, on_seek, on_close, on_size, on_map,
-                              on_unmap, options));
+  Tiff tiff(TIFFClientOpenExt("TIFF", "r", &state, on_read, on_write, on_seek, on_close, on_size,
+                              on_map, on_unmap, options));
   TIFFOpenOptionsFree(options);
   return tiff;
 }
@@ -127,7 +130,8 @@ bool is_readable(const TiffLayout& layout) {
       if (layout.n_samples > 2 || (layout.n_samples == 2 && bits != 8)) return false;
       if (layout.number == TiffNumber::other) return false;
       if (layout.number == TiffNumber::floating) return bits == 32;
-      return bits == 32 || bits == 16 || bits == 8 || (is_plain && (bits == 1 || bits == 2 || bits == 4));
+      return bits == 32 || bits == 16 || bits == 8 ||
+             (is_plain && (bits == 1 || bits == 2 || bits == 4));
     case TiffColor::palette:
       if (layout.n_samples > 2 || (layout.n_samples == 2 && bits != 8)) return false;
       return is_plain && (bits == 1 || bits == 2 || bits == 4 || bits == 8);
@@ -155,14 +159,16 @@ TiffLayout read_layout(const DecodeJob& job, const TiffState& state, TIFF* tiff)
   TIFFGetFieldDefaulted(tiff, TIFFTAG_PLANARCONFIG, &planes);
   layout.color = color_of(photometric);
   // libtiff turns a palette picture into a grey one when it cannot read the palette.
-  const bool has_palette = tiff_integer({job.data(), job.size()}, TIFFTAG_PHOTOMETRIC) == PHOTOMETRIC_PALETTE;
-  if (has_palette && layout.color != TiffColor::palette) fail_damaged(job, "the palette is missing");
+  const bool has_palette =
+      tiff_integer({job.data(), job.size()}, TIFFTAG_PHOTOMETRIC) == PHOTOMETRIC_PALETTE;
+  if (has_palette && layout.color != TiffColor::palette)
+    fail_damaged(job, "the palette is missing");
   layout.number = number_of(sample_format);
   layout.first_extra = first_extra_of(tiff);
   layout.separate = planes == PLANARCONFIG_SEPARATE && layout.n_samples > 1;
   if (!is_readable(layout)) {
-    fail_unsupported(job, fmt::format("colour space {}, {} samples of {} bits, sample format {}", photometric,
-                                      layout.n_samples, layout.bits, sample_format));
+    fail_unsupported(job, fmt::format("colour space {}, {} samples of {} bits, sample format {}",
+                                      photometric, layout.n_samples, layout.bits, sample_format));
   }
   return layout;
 }
@@ -170,7 +176,8 @@ TiffLayout read_layout(const DecodeJob& job, const TiffState& state, TIFF* tiff)
 TiffPalette read_palette(const DecodeJob& job, TIFF* tiff, const TiffLayout& layout) {
   TiffPalette palette{};
   std::uint16_t *red = nullptr, *green = nullptr, *blue = nullptr;
-  if (!TIFFGetField(tiff, TIFFTAG_COLORMAP, &red, &green, &blue)) fail_damaged(job, "the palette is missing");
+  if (!TIFFGetField(tiff, TIFFTAG_COLORMAP, &red, &green, &blue))
+    fail_damaged(job, "the palette is missing");
   for (int i = 0; i < (1 << layout.bits); ++i) {
     palette.rgb[i][0] = static_cast<std::uint8_t>(red[i] >> 8);
     palette.rgb[i][1] = static_cast<std::uint8_t>(green[i] >> 8);
@@ -199,7 +206,8 @@ class RowSource {
 
   const std::uint8_t* row(std::uint32_t y, std::uint16_t plane) {
     if (tile_.empty()) {
-      if (TIFFReadScanline(tiff_, buffer_.data(), y, plane) < 0) fail_tiff(job_, state_, "a row cannot be read");
+      if (TIFFReadScanline(tiff_, buffer_.data(), y, plane) < 0)
+        fail_tiff(job_, state_, "a row cannot be read");
       return buffer_.data();
     }
     if (y % tile_height_ == 0) read_band(y, plane);
@@ -214,7 +222,8 @@ class RowSource {
     const tmsize_t tile_bytes = TIFFTileSize(tiff_), tile_row_bytes = TIFFTileRowSize(tiff_);
     if (tile_width == 0 || tile_height_ == 0 || tile_bytes <= 0 || tile_row_bytes <= 0 ||
         tile_bytes > kMaxSingleAllocation) {
-      fail_damaged(job_, fmt::format("tiles of {} x {} pixels ({} bytes)", tile_width, tile_height_, tile_bytes));
+      fail_damaged(job_, fmt::format("tiles of {} x {} pixels ({} bytes)", tile_width, tile_height_,
+                                     tile_bytes));
     }
     tile_row_bytes_ = static_cast<std::size_t>(tile_row_bytes);
     tile_width_ = tile_width;
@@ -232,10 +241,11 @@ class RowSource {
     const std::uint32_t n_rows = std::min(tile_height_, layout_.height - y);
     std::size_t offset = 0;
     for (std::uint32_t x = 0; x < layout_.width; x += tile_width_, offset += tile_row_bytes_) {
-      if (TIFFReadTile(tiff_, tile_.data(), x, y, 0, plane) < 0) fail_tiff(job_, state_, "a tile cannot be read");
+      if (TIFFReadTile(tiff_, tile_.data(), x, y, 0, plane) < 0)
+        fail_tiff(job_, state_, "a tile cannot be read");
       for (std::uint32_t i = 0; i < n_rows; ++i) {
-        std::memcpy(buffer_.data() + band_row_bytes_ * i + offset, tile_.data() + tile_row_bytes_ * i,
-                    tile_row_bytes_);
+        std::memcpy(buffer_.data() + band_row_bytes_ * i + offset,
+                    tile_.data() + tile_row_bytes_ * i, tile_row_bytes_);
       }
       if (layout_.width - x <= tile_width_) break;  // x + tile_width_ may not fit 32 bits
     }
@@ -251,7 +261,8 @@ class RowSource {
   std::vector<std::uint8_t> tile_, buffer_;
 };
 
-Image decode_rows(const DecodeJob& job, const TiffState& state, TIFF* tiff, const TiffLayout& layout) {
+Image decode_rows(const DecodeJob& job, const TiffState& state, TIFF* tiff,
+                  const TiffLayout& layout) {
   const TiffPalette palette =
       layout.color == TiffColor::palette ? read_palette(job, tiff, layout) : TiffPalette{};
   RowSource source(job, state, tiff, layout);
@@ -261,7 +272,8 @@ Image decode_rows(const DecodeJob& job, const TiffState& state, TIFF* tiff, cons
     std::vector<std::uint8_t> samples(std::size_t{layout.width} * layout.n_samples);
     for (std::uint32_t y = 0; y < layout.height; ++y) {
       unpack_tiff_row(samples.data(), source.row(y, 0), samples.size(), layout);
-      convert_tiff_row(append_row(image), samples.data(), width, layout.n_samples, layout, palette, job.loader);
+      convert_tiff_row(append_row(image), samples.data(), width, layout.n_samples, layout, palette,
+                       job.loader);
     }
     return image;
   }
@@ -271,14 +283,15 @@ Image decode_rows(const DecodeJob& job, const TiffState& state, TIFF* tiff, cons
   samples.resize(step * layout.width * layout.height);
   for (std::size_t plane = 0; plane < step; ++plane) {
     for (std::uint32_t y = 0; y < layout.height; ++y) {
-      unpack_tiff_row(plane_row.data(), source.row(y, static_cast<std::uint16_t>(plane)), layout.width, layout);
+      unpack_tiff_row(plane_row.data(), source.row(y, static_cast<std::uint16_t>(plane)),
+                      layout.width, layout);
       std::uint8_t* out = samples.data() + step * layout.width * y + plane;
       for (std::uint32_t x = 0; x < layout.width; ++x) out[step * x] = plane_row[x];
     }
   }
   for (std::uint32_t y = 0; y < layout.height; ++y) {
-    convert_tiff_row(append_row(image), samples.data() + step * layout.width * y, width, static_cast<int>(step),
-                layout, palette, job.loader);
+    convert_tiff_row(append_row(image), samples.data() + step * layout.width * y, width,
+                     static_cast<int>(step), layout, palette, job.loader);
   }
   return image;
 }
@@ -292,10 +305,12 @@ struct RgbaReader {
 };
 
 // YCbCr with subsampling: libtiff's own conversion, a block of rows at a time.
-Image decode_as_rgba(const DecodeJob& job, const TiffState& state, TIFF* tiff, const TiffLayout& layout) {
+Image decode_as_rgba(const DecodeJob& job, const TiffState& state, TIFF* tiff,
+                     const TiffLayout& layout) {
   char message[1024] = "";
   RgbaReader reader;
-  reader.is_open = TIFFRGBAImageOK(tiff, message) && TIFFRGBAImageBegin(&reader.image, tiff, 0, message);
+  reader.is_open =
+      TIFFRGBAImageOK(tiff, message) && TIFFRGBAImageBegin(&reader.image, tiff, 0, message);
   if (!reader.is_open) fail_damaged(job, message);
   reader.image.orientation = reader.image.req_orientation = ORIENTATION_TOPLEFT;
   std::uint32_t n_block_rows = 0;
@@ -311,11 +326,13 @@ Image decode_as_rgba(const DecodeJob& job, const TiffState& state, TIFF* tiff, c
       fail_tiff(job, state, "a block of rows cannot be read");
     }
     for (std::uint32_t i = 0; i < n_rows; ++i) {
-      const auto* rgba = reinterpret_cast<const std::uint8_t*>(block.data() + std::size_t{layout.width} * i);
+      const auto* rgba =
+          reinterpret_cast<const std::uint8_t*>(block.data() + std::size_t{layout.width} * i);
       rgb_from_rgbx(append_row(image), rgba, image.width);
     }
   }
-  if (state.message[0]) fail_tiff(job, state, "");  // the RGBA reader goes on after errors; we do not
+  if (state.message[0])
+    fail_tiff(job, state, "");  // the RGBA reader goes on after errors; we do not
   return image;
 }
 
@@ -337,7 +354,8 @@ Decoded decode_tiff(const DecodeJob& job) {
   TiffLayout layout = read_layout(job, state, tiff.get());
   std::uint16_t compression = COMPRESSION_NONE;
   TIFFGetFieldDefaulted(tiff.get(), TIFFTAG_COMPRESSION, &compression);
-  if (!TIFFIsCODECConfigured(compression)) fail_unsupported(job, fmt::format("compression {}", compression));
+  if (!TIFFIsCODECConfigured(compression))
+    fail_unsupported(job, fmt::format("compression {}", compression));
   bool read_as_rgba = false;
   if (layout.color == TiffColor::ycbcr) {
     std::uint16_t sub_x = 2, sub_y = 2;

@@ -21,7 +21,8 @@ T load(const std::uint8_t* bytes) {
 // Grey wider than a byte, clipped to 0..255 as the reference does. libtiff gives native byte order.
 std::uint8_t clip_wide(const std::uint8_t* sample, const TiffLayout& layout) {
   if (layout.bits == 16) {
-    if (layout.number != TiffNumber::signed_integer) return clip_gray16(load<std::uint16_t>(sample));
+    if (layout.number != TiffNumber::signed_integer)
+      return clip_gray16(load<std::uint16_t>(sample));
     return static_cast<std::uint8_t>(std::clamp<int>(load<std::int16_t>(sample), 0, 255));
   }
   if (layout.number == TiffNumber::floating) {
@@ -42,29 +43,32 @@ void divide_alpha(std::uint8_t* rgba) {
 
 }  // namespace
 
-void unpack_tiff_row(std::uint8_t* out, const std::uint8_t* row, std::size_t n, const TiffLayout& layout) {
+void unpack_tiff_row(std::uint8_t* out, const std::uint8_t* row, std::size_t n,
+                     const TiffLayout& layout) {
   const bool is_gray = layout.is_gray();
   const std::size_t n_bytes = layout.bits / 8;
   if (layout.bits < 8) {
     const std::uint32_t mask = (1u << layout.bits) - 1, scale = is_gray ? 255 / mask : 1;
     for (std::size_t i = 0; i < n; ++i) {
       const std::size_t bit = i * layout.bits;
-      out[i] = static_cast<std::uint8_t>((row[bit / 8] >> (8 - layout.bits - bit % 8) & mask) * scale);
+      out[i] =
+          static_cast<std::uint8_t>((row[bit / 8] >> (8 - layout.bits - bit % 8) & mask) * scale);
     }
   } else if (layout.bits == 8) {
     std::memcpy(out, row, n);
   } else if (is_gray) {
     for (std::size_t i = 0; i < n; ++i) out[i] = clip_wide(row + n_bytes * i, layout);
   } else {
-    for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<std::uint8_t>(load<std::uint16_t>(row + 2 * i) >> 8);
+    for (std::size_t i = 0; i < n; ++i)
+      out[i] = static_cast<std::uint8_t>(load<std::uint16_t>(row + 2 * i) >> 8);
   }
   if (layout.color == TiffColor::gray_white_is_zero && layout.bits <= 8) {
     for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<std::uint8_t>(255 - out[i]);
   }
 }
 
-void convert_tiff_row(std::uint8_t* rgb, std::uint8_t* samples, int n, int step, const TiffLayout& layout,
-                 const TiffPalette& palette, Loader loader) {
+void convert_tiff_row(std::uint8_t* rgb, std::uint8_t* samples, int n, int step,
+                      const TiffLayout& layout, const TiffPalette& palette, Loader loader) {
   for (int x = 0; x < n; ++x, samples += step, rgb += 3) {
     switch (layout.color) {
       case TiffColor::palette: rgb_from_palette(rgb, samples, 1, palette.rgb); break;

@@ -36,7 +36,8 @@ int find_orientation(const WebPDemuxer* demuxer) {
     WebPDemuxReleaseChunkIterator(&chunk);
   }
   if (orientation == 0 && WebPDemuxGetChunk(demuxer, "XMP ", 1, &chunk)) {
-    orientation = xmp_orientation({reinterpret_cast<const char*>(chunk.chunk.bytes), chunk.chunk.size});
+    orientation =
+        xmp_orientation({reinterpret_cast<const char*>(chunk.chunk.bytes), chunk.chunk.size});
     WebPDemuxReleaseChunkIterator(&chunk);
   }
   return orientation;
@@ -53,8 +54,8 @@ Rgba decode_frame(const DecodeJob& job, const WebPIterator& frame) {
     fail_damaged(job, "the frame header cannot be read");
   }
   if (features.width != frame.width || features.height != frame.height) {
-    fail_damaged(job, fmt::format("a frame is {} x {} pixels, its header says {} x {}", features.width,
-                                  features.height, frame.width, frame.height));
+    fail_damaged(job, fmt::format("a frame is {} x {} pixels, its header says {} x {}",
+                                  features.width, features.height, frame.width, frame.height));
   }
   Rgba out{nullptr, frame.width, frame.height};
   const std::size_t stride = std::size_t{4} * frame.width;
@@ -72,7 +73,8 @@ Rgba decode_frame(const DecodeJob& job, const WebPIterator& frame) {
 Decoded decode_webp(const DecodeJob& job) {
   const WebPData data{job.data(), job.size()};
   WebPBitstreamFeatures features;
-  if (WebPGetFeatures(data.bytes, data.size, &features) != VP8_STATUS_OK) fail_damaged(job, kIncomplete);
+  if (WebPGetFeatures(data.bytes, data.size, &features) != VP8_STATUS_OK)
+    fail_damaged(job, kIncomplete);
   check_image_size(job, features.width, features.height);
   const Demuxer demuxer(WebPDemux(&data));
   if (!demuxer) fail_damaged(job, kIncomplete);

@@ -44,7 +44,7 @@ std::string patched_after(const std::string& file, const std::string& marker, st
 
 std::string le(std::uint64_t value, int n_bytes) {
   std::string out;
-  for (int i = 0; i < n_bytes; ++i) out.push_back(static_cast<char>(value >> 8 * i));
+  for (int i = 0; i < n_bytes; ++i) out.push_back(i < 8 ? static_cast<char>(value >> 8 * i) : 0);
   return out;
 }
 std::string be(std::uint64_t value, int n_bytes) {
@@ -62,17 +62,19 @@ std::string png_chunk(const std::string& type, const std::string& body) {
   return be(body.size(), 4) + type + body + be(~crc, 4);
 }
 
-std::string png(std::uint32_t width, std::uint32_t height, const std::string& after_header, int depth = 8,
-                int color_type = 2, int interlace = 0) {
+std::string png(std::uint32_t width, std::uint32_t height, const std::string& after_header,
+                int depth = 8, int color_type = 2, int interlace = 0) {
   const std::string header = be(width, 4) + be(height, 4) + le(depth, 1) + le(color_type, 1) +
                              std::string(2, '\0') + le(interlace, 1);
   return "\x89PNG\r\n\x1a\n" + png_chunk("IHDR", header) + after_header;
 }
 
-std::string bmp(std::uint32_t width, std::uint32_t height, std::uint32_t bits, std::uint32_t compression = 0,
-                std::uint32_t n_colors = 0, std::uint32_t header_size = 40) {
-  return "BM" + le(0, 8) + le(14 + 40, 4) + le(header_size, 4) + le(width, 4) + le(height, 4) + le(1, 2) +
-         le(bits, 2) + le(compression, 4) + le(0, 12) + le(n_colors, 4) + le(0, 4) + std::string(64, '\0');
+std::string bmp(std::uint32_t width, std::uint32_t height, std::uint32_t bits,
+                std::uint32_t compression = 0, std::uint32_t n_colors = 0,
+                std::uint32_t header_size = 40) {
+  return "BM" + le(0, 8) + le(14 + 40, 4) + le(header_size, 4) + le(width, 4) + le(height, 4) +
+         le(1, 2) + le(bits, 2) + le(compression, 4) + le(0, 12) + le(n_colors, 4) + le(0, 4) +
+         std::string(64, '\0');
 }
 
 struct Tag {
@@ -82,13 +84,15 @@ struct Tag {
 
 std::string tiff(std::vector<Tag> tags, std::uint32_t next = 0) {
   std::string out = "II*" + std::string(1, '\0') + le(8, 4) + le(tags.size(), 2);
-  for (const Tag& tag : tags) out += le(tag.id, 2) + le(tag.type, 2) + le(tag.count, 4) + le(tag.value, 4);
+  for (const Tag& tag : tags)
+    out += le(tag.id, 2) + le(tag.type, 2) + le(tag.count, 4) + le(tag.value, 4);
   return out + le(next, 4) + std::string(64, '\x55');
 }
 
 std::vector<Tag> gray_tags(std::uint32_t width, std::uint32_t height) {
-  return {{256, 4, 1, width}, {257, 4, 1, height}, {258, 3, 1, 8},   {259, 3, 1, 1},  {262, 3, 1, 1},
-          {273, 4, 1, 8},     {277, 3, 1, 1},      {278, 4, 1, height}, {279, 4, 1, 64}};
+  return {{256, 4, 1, width}, {257, 4, 1, height}, {258, 3, 1, 8},
+          {259, 3, 1, 1},     {262, 3, 1, 1},      {273, 4, 1, 8},
+          {277, 3, 1, 1},     {278, 4, 1, height}, {279, 4, 1, 64}};
 }
 
 std::vector<Tag> with_tag(std::vector<Tag> tags, Tag changed) {
@@ -103,8 +107,8 @@ std::vector<Tag> with_tag(std::vector<Tag> tags, Tag changed) {
 }
 
 std::string gif(std::uint32_t width, std::uint32_t height, const std::string& rest) {
-  return "GIF89a" + le(width, 2) + le(height, 2) + std::string("\x80\0\0", 3) + std::string("\0\0\0\xff\xff\xff", 6) +
-         rest;
+  return "GIF89a" + le(width, 2) + le(height, 2) + std::string("\x80\0\0", 3) +
+         std::string("\0\0\0\xff\xff\xff", 6) + rest;
 }
 
 std::string jpeg_of_size(std::uint32_t width, std::uint32_t height) {
@@ -170,8 +174,10 @@ std::vector<Broken> broken_jpegs_and_pngs() {
       {"jpeg_zero_width", jpeg_of_size(0, 45), "JPEG"},
       {"jpeg_huge", jpeg_of_size(65500, 65500), "at most"},
       {"jpeg_claims_much", jpeg_of_size(14000, 14000), "truncated"},
-      {"jpeg_bad_huffman", patched_after("jpeg_420.jpg", "\xff\xc4", 3, std::string(16, '\xff')), "Huffman"},
-      {"jpeg_missing_quantisation", patched_after("jpeg_420.jpg", "\xff\xc0", 9, "\x03"), "damaged JPEG"},
+      {"jpeg_bad_huffman", patched_after("jpeg_420.jpg", "\xff\xc4", 3, std::string(16, '\xff')),
+       "Huffman"},
+      {"jpeg_missing_quantisation", patched_after("jpeg_420.jpg", "\xff\xc0", 9, "\x03"),
+       "damaged JPEG"},
       {"jpeg_12_bit", patched_after("jpeg_420.jpg", "\xff\xc0", 2, "\x0c"), "damaged JPEG"},
       {"jpeg_sampling_5", patched_after("jpeg_420.jpg", "\xff\xc0", 9, "\x55"), "damaged JPEG"},
       {"jpeg_endless_scans", jpeg_with_scans(2000), "too many progressive scans"},
@@ -187,7 +193,9 @@ std::vector<Broken> broken_jpegs_and_pngs() {
       {"png_palette_missing", png(4, 4, idat, 8, 3), "damaged PNG"},
       {"png_bad_header_checksum", patched("png_rgb.png", 29, "\x01\x02\x03\x04"), "damaged PNG"},
       {"png_header_second", "\x89PNG\r\n\x1a\n" + png_chunk("tEXt", std::string(30, 'a')), "IHDR"},
-      {"png_bad_stream", png(4, 4, png_chunk("IDAT", std::string(80, '\xee')) + png_chunk("IEND", "")), "damaged PNG"},
+      {"png_bad_stream",
+       png(4, 4, png_chunk("IDAT", std::string(80, '\xee')) + png_chunk("IEND", "")),
+       "damaged PNG"},
   };
 }
 
@@ -195,16 +203,25 @@ std::vector<Broken> broken_webps_gifs_and_bmps() {
   const std::string frame = "," + le(0, 4) + le(1, 2) + le(1, 2) + std::string(1, '\0');
   return {
       {"webp_bad_chunk", patched("webp_lossy.webp", 12, "XXXX"), "damaged WebP"},
-      {"webp_huge_canvas", "RIFF" + le(30, 4) + "WEBPVP8X" + le(10, 4) + le(0, 4) + "\xff\xff\xff\xff\xff\xff", "WebP"},
-      {"webp_bad_pixels", patched("webp_lossless.webp", 30, std::string(300, '\xff')), "damaged WebP"},
+      {"webp_huge_canvas",
+       "RIFF" + le(30, 4) + "WEBPVP8X" + le(10, 4) + le(0, 4) + "\xff\xff\xff\xff\xff\xff", "WebP"},
+      {"webp_bad_pixels", patched("webp_lossless.webp", 30, std::string(300, '\xff')),
+       "damaged WebP"},
       {"gif_no_frame", gif(4, 4, ";"), "no image"},
       {"gif_only_extension", gif(4, 4, "!\xfe\x03" + std::string("abc\0;", 5)), "no image"},
       {"gif_zero_size", gif(0, 4, frame), "at least 1 x 1"},
       {"gif_zero_frame", gif(4, 4, "," + le(0, 9) + "\x02"), "at least 1 x 1"},
       {"gif_bad_code_size", gif(4, 4, frame + "\x0d\x01\x01"), "damaged GIF"},
-      {"gif_claims_much", gif(14000, 14000, "," + le(0, 4) + le(14000, 2) + le(14000, 2) + std::string("\0\x02\x01\x44\0;", 6)), "damaged GIF"},
+      {"gif_claims_much",
+       gif(14000, 14000,
+           "," + le(0, 4) + le(14000, 2) + le(14000, 2) + std::string("\0\x02\x01\x44\0;", 6)),
+       "damaged GIF"},
       {"gif_huge", gif(65535, 65535, frame), "at most"},
-      {"gif_beyond_limits", gif(4, 4, "," + le(0xffff, 2) + le(0, 2) + le(0xffff, 2) + le(0xffff, 2) + std::string("\0\x02", 2)), "at most"},
+      {"gif_beyond_limits",
+       gif(4, 4,
+           "," + le(0xffff, 2) + le(0, 2) + le(0xffff, 2) + le(0xffff, 2) +
+               std::string("\0\x02", 2)),
+       "at most"},
       {"bmp_zero_width", bmp(0, 4, 24), "at least 1 x 1"},
       {"bmp_huge", bmp(0x7fffffff, 0x7fffffff, 24), "at most"},
       {"bmp_height_overflow", bmp(4, 0x80000000, 24), "at most"},
@@ -234,16 +251,23 @@ std::vector<Broken> broken_tiffs() {
       {"tiff_offset_outside", tiff(with_tag(tags, {273, 4, 1, 0xfffffff0})), "damaged TIFF"},
       {"tiff_count_overflow", tiff(with_tag(tags, {273, 4, 0xffffffff, 8})), "TIFF"},
       {"tiff_palette_missing", tiff(with_tag(tags, {262, 3, 1, 3})), "palette is missing"},
-      {"tiff_palette_missing_4_bits", tiff(with_tag(with_tag(tags, {258, 3, 1, 4}), {262, 3, 1, 3})), "damaged TIFF"},
+      {"tiff_palette_missing_4_bits",
+       tiff(with_tag(with_tag(tags, {258, 3, 1, 4}), {262, 3, 1, 3})), "damaged TIFF"},
       {"tiff_directory_loop", "II*" + std::string(1, '\0') + le(0xfffffff0, 4), "damaged TIFF"},
-      {"tiff_zero_tiles", tiff(with_tag(with_tag(with_tag(tags, {322, 4, 1, 0}), {323, 4, 1, 0}), {324, 4, 1, 8})), "TIFF"},
-      {"tiff_absurd_tiles", tiff(with_tag(with_tag(with_tag(tags, {322, 4, 1, 0x7ffffff0}), {323, 4, 1, 0x7ffffff0}), {324, 4, 1, 8})), "TIFF"},
+      {"tiff_zero_tiles",
+       tiff(with_tag(with_tag(with_tag(tags, {322, 4, 1, 0}), {323, 4, 1, 0}), {324, 4, 1, 8})),
+       "TIFF"},
+      {"tiff_absurd_tiles",
+       tiff(with_tag(with_tag(with_tag(tags, {322, 4, 1, 0x7ffffff0}), {323, 4, 1, 0x7ffffff0}),
+                     {324, 4, 1, 8})),
+       "TIFF"},
   };
 }
 
 std::vector<Broken> all_broken() {
   std::vector<Broken> all;
-  for (const auto& make : {foreign_bytes, truncated_files, broken_jpegs_and_pngs, broken_webps_gifs_and_bmps, broken_tiffs}) {
+  for (const auto& make : {foreign_bytes, truncated_files, broken_jpegs_and_pngs,
+                           broken_webps_gifs_and_bmps, broken_tiffs}) {
     for (Broken& broken : make()) all.push_back(std::move(broken));
   }
   return all;
@@ -258,7 +282,8 @@ TEST_P(BrokenImage, IsOneClearError) {
       FAIL() << "it was decoded";
     } catch (const Error& error) {
       const std::string message = error.what();
-      EXPECT_TRUE(error.kind() == ErrorKind::bad_file || error.kind() == ErrorKind::unsupported) << message;
+      EXPECT_TRUE(error.kind() == ErrorKind::bad_file || error.kind() == ErrorKind::unsupported)
+          << message;
       EXPECT_EQ(message.rfind("photo.any: ", 0), 0u) << message;
       EXPECT_NE(message.find(GetParam().part), std::string::npos) << message;
       EXPECT_EQ(message.find('\n'), std::string::npos) << message;
@@ -288,7 +313,8 @@ TEST(BrokenImages, TakeLittleMemory) {
   const std::vector<Broken> all = all_broken();
   const long before = peak_kilobytes();
   for (const Broken& broken : all) {
-    EXPECT_THROW(decode_image(bytes_of(broken.bytes), broken.name, Loader::hf), Error) << broken.name;
+    EXPECT_THROW(decode_image(bytes_of(broken.bytes), broken.name, Loader::hf), Error)
+        << broken.name;
   }
   EXPECT_LT(peak_kilobytes() - before, 200'000) << "kilobytes";
 }
@@ -296,13 +322,14 @@ TEST(BrokenImages, TakeLittleMemory) {
 TEST(DecodeLimits, RefuseALargePictureBeforeDecodingIt) {
   DecodeLimits limits;
   limits.max_pixels = 1000;
-  for (const char* file : {"photo_chelsea.jpg", "png_rgb.png", "webp_lossy.webp", "gif_palette.gif", "bmp_24.bmp",
-                           "tiff_raw.tif"}) {
+  for (const char* file : {"photo_chelsea.jpg", "png_rgb.png", "webp_lossy.webp", "gif_palette.gif",
+                           "bmp_24.bmp", "tiff_raw.tif"}) {
     try {
       decode_image(bytes_of(golden(file)), file, Loader::hf, limits);
       FAIL() << file << " was decoded";
     } catch (const Error& error) {
-      EXPECT_NE(std::string(error.what()).find("expected at most 1000"), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("expected at most 1000"), std::string::npos)
+          << error.what();
     }
   }
   limits = {};
@@ -329,8 +356,8 @@ TEST(ExtremeShapes, DecodeWithinTheLimits) {
 
 // A TIFF-structured block with one directory that points at itself, inside a JPEG.
 TEST(Exif, ABlockThatPointsAtItselfIsIgnored) {
-  const std::string block = std::string("Exif\0\0II*\0", 10) + le(8, 4) + le(0xffff, 2) + le(34665, 2) + le(4, 2) +
-                            le(1, 4) + le(8, 4) + le(8, 4);
+  const std::string block = std::string("Exif\0\0II*\0", 10) + le(8, 4) + le(0xffff, 2) +
+                            le(34665, 2) + le(4, 2) + le(1, 4) + le(8, 4) + le(8, 4);
   std::string text = golden("jpeg_420.jpg");
   text.insert(2, "\xff\xe1" + be(block.size() + 2, 2) + block);
   const Image image = decode_image(bytes_of(text), "loop.jpg", Loader::hf);

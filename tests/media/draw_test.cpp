@@ -14,7 +14,8 @@ namespace {
 using Pixel = std::array<int, 3>;
 
 Image gray_image(int height, int width) {
-  return {height, width, std::vector<std::uint8_t>(static_cast<std::size_t>(height) * width * 3, 128)};
+  return {height, width,
+          std::vector<std::uint8_t>(static_cast<std::size_t>(height) * width * 3, 128)};
 }
 
 Pixel pixel(const Image& image, int x, int y) {
@@ -37,7 +38,9 @@ TEST(DrawBox, OutlinesAndLeavesTheInsideAlone) {
 
 TEST(DrawBox, EqualLabelsShareAColourAndOthersDiffer) {
   Image image = gray_image(300, 300);
-  draw_marks(image, {{20, 60, 80, 120, "cat"}, {120, 60, 180, 120, "dog"}, {220, 60, 280, 120, "cat"}}, {});
+  draw_marks(image,
+             {{20, 60, 80, 120, "cat"}, {120, 60, 180, 120, "dog"}, {220, 60, 280, 120, "cat"}},
+             {});
   EXPECT_EQ(pixel(image, 20, 100), pixel(image, 220, 100));
   EXPECT_NE(pixel(image, 20, 100), pixel(image, 120, 100));
 }
@@ -83,7 +86,9 @@ TEST(DrawLabel, GrowsWithItsText) {
   EXPECT_GT(n_changed("aa"), n_changed("a"));
 }
 
-TEST(DrawLabel, CountsCodePointsNotBytes) { EXPECT_EQ(n_changed("\xc3\xa4"), n_changed("\xe7\x8c\xab")); }
+TEST(DrawLabel, CountsCodePointsNotBytes) {
+  EXPECT_EQ(n_changed("\xc3\xa4"), n_changed("\xe7\x8c\xab"));
+}
 
 TEST(DrawLabel, SurvivesInvalidUtf8AndTinyImages) {
   Image image = gray_image(1, 1);

@@ -29,7 +29,8 @@ TEST(ResizeRow, MatchesThePublishedVectors) {
   const Image row = gray_row({0, 64, 128, 255, 10, 200, 33, 90});
   for (ResizeKernel kernel : kKernels) {
     EXPECT_EQ(first_channel(resize_bicubic(row, 1, 3, kernel)), (std::vector<int>{70, 146, 86}));
-    EXPECT_EQ(first_channel(resize_bicubic(row, 1, 5, kernel)), (std::vector<int>{19, 143, 140, 118, 65}));
+    EXPECT_EQ(first_channel(resize_bicubic(row, 1, 5, kernel)),
+              (std::vector<int>{19, 143, 140, 118, 65}));
     EXPECT_EQ(first_channel(resize_bicubic(row, 1, 13, kernel)),
               (std::vector<int>{0, 21, 66, 101, 168, 255, 129, 14, 163, 160, 36, 60, 94}));
   }
@@ -57,7 +58,8 @@ TEST(ResizePlane, MatchesThePublishedSums) {
   const Image image = formula_image();
   for (const auto& row : rows) {
     const auto sum = [&](ResizeKernel kernel) {
-      const std::vector<int> values = first_channel(resize_bicubic(image, row.height, row.width, kernel));
+      const std::vector<int> values =
+          first_channel(resize_bicubic(image, row.height, row.width, kernel));
       return std::accumulate(values.begin(), values.end(), 0);
     };
     // The published Pillow sums are those of width first, which Pillow 13 gives up for 28 x 56.
@@ -83,8 +85,9 @@ TEST_P(GoldenResize, MatchesTheReference) {
       << file << " with torch's kernel";
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GoldenResize,
-                         testing::Range(0, static_cast<int>(test::golden_images().at("resize").size())));
+INSTANTIATE_TEST_SUITE_P(
+    All, GoldenResize,
+    testing::Range(0, static_cast<int>(test::golden_images().at("resize").size())));
 
 TEST(Resize, RefusesAnEmptySize) {
   EXPECT_THROW(resize_bicubic(gray_row({1, 2}), 0, 3, ResizeKernel::pillow), Error);

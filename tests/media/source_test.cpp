@@ -116,7 +116,8 @@ TEST(DataText, RefusesBrokenTexts) {
   expect_failure("data:text/plain,%4", ErrorKind::bad_request, "percent escape");
   FetchLimits limits;
   limits.max_bytes = 3;
-  expect_failure("data:image/png;base64,aGVsbG8=", ErrorKind::bad_file, "more than 3 bytes", limits);
+  expect_failure("data:image/png;base64,aGVsbG8=", ErrorKind::bad_file, "more than 3 bytes",
+                 limits);
 }
 
 // A server on a free port of 127.0.0.1 that hands each request's path to `answer`.
@@ -130,7 +131,8 @@ class TestServer {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t length = sizeof address;
-    if (bind(listener_, reinterpret_cast<sockaddr*>(&address), length) != 0 || listen(listener_, 8) != 0 ||
+    if (bind(listener_, reinterpret_cast<sockaddr*>(&address), length) != 0 ||
+        listen(listener_, 8) != 0 ||
         getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
       std::abort();
     }
@@ -144,9 +146,12 @@ class TestServer {
     close(listener_);
   }
 
-  std::string url(const std::string& path) const { return fmt::format("http://127.0.0.1:{}{}", port_, path); }
+  std::string url(const std::string& path) const {
+    return fmt::format("http://127.0.0.1:{}{}", port_, path);
+  }
   static bool send_all(int socket, const std::string& text) {
-    return send(socket, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+    return send(socket, text.data(), text.size(), MSG_NOSIGNAL) ==
+           static_cast<ssize_t>(text.size());
   }
 
  private:
@@ -170,7 +175,8 @@ class TestServer {
   std::thread thread_;
 };
 
-std::string response(const std::string& status, const std::string& headers, const std::string& body) {
+std::string response(const std::string& status, const std::string& headers,
+                     const std::string& body) {
   return "HTTP/1.1 " + status + "\r\nConnection: close\r\n" + headers + "\r\n" + body;
 }
 
@@ -180,13 +186,16 @@ class Http : public testing::Test {
     if (path == "/ok") {
       TestServer::send_all(socket, response("200 OK", "Content-Length: 5\r\n", "hello"));
     } else if (path == "/redirect") {
-      TestServer::send_all(socket, response("302 Found", "Location: /ok\r\nContent-Length: 0\r\n", ""));
+      TestServer::send_all(socket,
+                           response("302 Found", "Location: /ok\r\nContent-Length: 0\r\n", ""));
     } else if (path == "/loop") {
-      TestServer::send_all(socket, response("302 Found", "Location: /loop\r\nContent-Length: 0\r\n", ""));
+      TestServer::send_all(socket,
+                           response("302 Found", "Location: /loop\r\nContent-Length: 0\r\n", ""));
     } else if (path == "/to-file") {
       TestServer::send_all(socket, response("302 Found", "Location: file:///etc/hostname\r\n", ""));
     } else if (path == "/large") {
-      TestServer::send_all(socket, response("200 OK", "Content-Length: 1000000\r\n", std::string(2000, 'x')));
+      TestServer::send_all(
+          socket, response("200 OK", "Content-Length: 1000000\r\n", std::string(2000, 'x')));
     } else if (path == "/endless") {
       TestServer::send_all(socket, response("200 OK", "", ""));
       for (int i = 0; i < 1000 && TestServer::send_all(socket, std::string(4096, 'x')); ++i) {
@@ -235,11 +244,13 @@ TEST_F(Http, DoesNotFollowARedirectToAFile) {
 }
 
 TEST_F(Http, RefusesALargeBodyByItsHeader) {
-  expect_failure(server_.url("/large"), ErrorKind::bad_file, "more than 1000 bytes", small_limits());
+  expect_failure(server_.url("/large"), ErrorKind::bad_file, "more than 1000 bytes",
+                 small_limits());
 }
 
 TEST_F(Http, StopsALargeBodyWithoutALength) {
-  expect_failure(server_.url("/endless"), ErrorKind::bad_file, "more than 1000 bytes", small_limits());
+  expect_failure(server_.url("/endless"), ErrorKind::bad_file, "more than 1000 bytes",
+                 small_limits());
 }
 
 TEST_F(Http, ReportsABodyShorterThanAnnounced) {
@@ -263,7 +274,8 @@ TEST(HttpClient, ReportsARefusedConnection) {
     const std::string url = closed.url("");
     port = std::atoi(url.substr(url.rfind(':') + 1).c_str());
   }
-  expect_failure(fmt::format("http://127.0.0.1:{}/x", port), ErrorKind::device, "cannot be fetched");
+  expect_failure(fmt::format("http://127.0.0.1:{}/x", port), ErrorKind::device,
+                 "cannot be fetched");
 }
 
 TEST(HttpClient, RefusesAMalformedUrl) {
