@@ -10,7 +10,7 @@ seconds=${1:-60}
 only=${2:-}
 
 command -v clang++ >/dev/null || { echo "fuzz: needs clang (Debian: apt-get install clang)" >&2; exit 1; }
-cmake --preset fuzz
+cmake --preset fuzz --log-level=WARNING
 cmake --build --preset fuzz -j "$(nproc)" --target fuzzers
 
 mkdir -p build/fuzz/findings
