@@ -52,7 +52,9 @@ struct Message {
 };
 
 // Unset fields take the values of generation_config.json, then the library defaults of the
-// reference (top_k 50, top_p 1, no penalties). temperature = 0 means greedy.
+// reference (top_k 50, top_p 1, no penalties); max_new_tokens then is 1024 or what the context has
+// room for. temperature = 0 means greedy. Beams are searched, never sampled: asking for num_beams
+// above 1 turns do_sample off unless it is asked for too, which is refused.
 struct Sampling {
   std::optional<bool> do_sample;
   std::optional<float> temperature;
@@ -122,7 +124,9 @@ struct Timings {
 };
 
 struct Event {
-  enum class Kind { prepared, text, finished } kind = Kind::prepared;
+  enum class Kind { prepared, progress, text, finished } kind = Kind::prepared;
+  std::string stage;                  // Kind::progress: "encode" or "prefill"
+  std::int64_t done = 0, total = 0;   // Kind::progress: layers of all pictures, or prompt tokens
   int choice = 0;                     // which of num_return_sequences
   std::string text;                   // Kind::text: whole characters only
   std::vector<TokenInfo> tokens;      // Kind::text: tokens since the last event of this choice
@@ -138,6 +142,8 @@ struct Event {
   std::vector<float> first_logits;
 };
 
+struct EventQueue;
+
 class EventStream {
  public:
   EventStream();
@@ -152,8 +158,7 @@ class EventStream {
 
  private:
   friend class Engine;
-  struct State;
-  std::shared_ptr<State> state_;
+  std::shared_ptr<EventQueue> queue_;
 };
 
 struct Choice {
@@ -185,6 +190,7 @@ struct EngineOptions {
   ComputeType compute = ComputeType::automatic;
   int n_threads = 0;            // 0: every core this process may use
   std::int64_t max_context_tokens = 0;  // 0: what the checkpoint allows
+  std::size_t kv_cache_bytes = 0;       // 0: half of the memory available when the engine opens
   int max_batch_sequences = 64;         // sequences computed in one step
   int prefill_chunk_tokens = 512;       // rows per prefill step: bounds the scratch memory
   std::string loader = "qwen_vl_utils";     // "qwen_vl_utils" | "hf": alpha and EXIF handling

@@ -1,4 +1,5 @@
 // A model folder: configuration texts and all named tensors, memory-mapped.
+// Before: the model argument.   After: binder.h, which hands the tensors to a model.
 #pragma once
 
 #include <filesystem>
@@ -28,6 +29,10 @@ class Checkpoint {
   std::size_t n_files() const { return files_.size(); }
 
  private:
+  void open_shards();
+  // Maps a file of the folder and adds its tensors; returns them under their stored names.
+  std::map<std::string, TensorEntry> add_file(const std::string& file_name);
+
   std::filesystem::path folder_;
   std::vector<MappedFile> files_;
   std::map<std::string, TensorEntry> tensors_;

@@ -23,8 +23,8 @@ struct TensorEntry {
 // Tensor names → entries pointing into `file`. `where` names the file in messages. Throws bad_file:
 // truncated, header too long, not JSON, unknown dtype, shape × dtype ≠ bytes, offsets that overlap,
 // leave gaps or pass the end.
-std::map<std::string, TensorEntry> parse_safetensors(std::span<const std::byte> file,
-                                                     const std::string& where,
-                                                     std::map<std::string, std::string>* metadata = nullptr);
+std::map<std::string, TensorEntry> parse_safetensors(
+    std::span<const std::byte> file, const std::string& where,
+    std::map<std::string, std::string>* metadata = nullptr);
 
 }  // namespace qwenvl

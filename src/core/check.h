@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "qwenvl/error.h"
@@ -18,6 +19,20 @@ template <class... Args>
 
 // `text` made safe for a one-line message: control bytes escaped, at most `max_bytes` shown.
 std::string quoted(std::string_view text, std::size_t max_bytes = 120);
+// Exact matches for all that may be given, so that std::quoted of <iomanip>, which argument lookup
+// also finds for strings, is never chosen.
+inline std::string quoted(const char* text, std::size_t max_bytes = 120) {
+  return quoted(std::string_view(text), max_bytes);
+}
+inline std::string quoted(const std::string& text, std::size_t max_bytes = 120) {
+  return quoted(std::string_view(text), max_bytes);
+}
+inline std::string quoted(std::string& text, std::size_t max_bytes = 120) {
+  return quoted(std::string_view(text), max_bytes);
+}
+inline std::string quoted(const char* text, std::size_t max_bytes = 120) {
+  return quoted(std::string_view(text), max_bytes);
+}
 
 namespace detail {
 [[noreturn]] void check_failed(const char* condition, const char* file, int line,

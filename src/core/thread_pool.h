@@ -21,8 +21,10 @@ class ThreadPool {
   int n_threads() const;
 
   // Calls body(i, thread) once for every i in [0, n), in any order, on all threads; returns when
-  // all are done. `thread` is in [0, n_threads). The body must not throw. Calls from several
-  // threads are served one after the other.
+  // all are done. `thread` is in [0, n_threads). Calls from several threads are served one after
+  // the other; a call from inside a body of this pool runs in place, under the same `thread`. (Two
+  // pools must not call each other in a circle.) A body should not throw; if one does, indices not
+  // yet begun are dropped and the first exception is thrown again here.
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t i, int thread)>& body);
 
  private:

@@ -1,33 +1,55 @@
 #!/usr/bin/env bash
-# Builds the libFuzzer programs and runs each for so many seconds; a finding ends the run with its
-# input kept in build/fuzz/findings. Starts from the folder that a "// Seeds: FOLDER" line of the
-# program's source names, and keeps what it learns in build/fuzz/corpus/<name>/.
+# Builds the fuzz targets and runs each for a while: one line per target.
 #
-#   tests/fuzz/run.sh [SECONDS each, 60] [NAME, e.g. image_fuzz; all when absent]
+#   tests/fuzz/run.sh [SECONDS] [TARGET…]      60 seconds and all targets unless said otherwise
+#
+# What was found stays in build/fuzz/findings/TARGET, the grown corpus in build/fuzz/corpus/TARGET.
+# Exit code 1 when any target found something.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+
 seconds=${1:-60}
-only=${2:-}
+[[ $seconds =~ ^[1-9][0-9]*$ ]] || { echo "run.sh: '$seconds' is not a number of seconds" >&2; exit 2; }
+shift || true
+build=build/fuzz
 
-command -v clang++ >/dev/null || { echo "fuzz: needs clang (Debian: apt-get install clang)" >&2; exit 1; }
-cmake --preset fuzz --log-level=WARNING
-cmake --build --preset fuzz -j "$(nproc)" --target fuzzers
+# Small files of the golden data and the tests that a target can begin with: "TARGET PATTERN…".
+seeds() {
+  case $1 in
+    safetensors_fuzz) find tests/golden -name '*.safetensors' -size -64k 2>/dev/null ;;
+    config_fuzz) find tests/golden -name '*config*.json' -size -64k 2>/dev/null ;;
+    image_fuzz) find tests/golden tests/media -size -64k \( -name '*.jpg' -o -name '*.jpeg' -o -name '*.png' \
+      -o -name '*.webp' -o -name '*.gif' -o -name '*.bmp' -o -name '*.tif' -o -name '*.tiff' \) 2>/dev/null ;;
+    tokenizer_fuzz) find tests/golden \( -name 'tokenizer*.json' -o -name '*.txt' \) -size -64k 2>/dev/null ;;
+  esac || true
+  find "tests/fuzz/seeds/${1%_fuzz}" -type f 2>/dev/null || true
+}
 
-mkdir -p build/fuzz/findings
-n_run=0
-for source in tests/fuzz/*_fuzz.cpp; do
-  name=$(basename "$source" .cpp)
-  [[ -f $source && ( -z $only || $name == "$only" ) ]] || continue
-  corpus=build/fuzz/corpus/$name
-  mkdir -p "$corpus"
-  folders=("$corpus")
-  seeds=$(sed -n 's|^// Seeds: \([A-Za-z0-9_/-]*\).*|\1|p' "$source" | head -n 1)
-  [[ -n $seeds ]] && folders+=("$seeds")
-  echo "fuzz: $name for $seconds s"
-  # An input that takes 10 s or 1 GiB is a finding, too: foreign bytes must never hang or exhaust us.
-  "build/fuzz/bin/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=512 \
-    -print_final_stats=1 -verbosity=0 -artifact_prefix="build/fuzz/findings/$name-" "${folders[@]}"
-  n_run=$((n_run + 1))
+cmake --preset fuzz >/dev/null
+cmake --build --preset fuzz >/dev/null
+
+targets=("$@")
+if [ ${#targets[@]} -eq 0 ]; then
+  for source in tests/fuzz/*_fuzz.cpp; do targets+=("$(basename "$source" .cpp)"); done
+fi
+
+failed=0
+for target in "${targets[@]}"; do
+  corpus=$build/corpus/$target
+  findings=$build/findings/$target
+  mkdir -p "$corpus" "$findings"
+  while IFS= read -r file; do cp "$file" "$corpus/seed_$(sha1sum <"$file" | cut -c1-16)"; done < <(seeds "$target")
+  log=$build/$target.log
+  dictionary=()
+  [ -f "tests/fuzz/seeds/${target%_fuzz}.dict" ] && dictionary=("-dict=tests/fuzz/seeds/${target%_fuzz}.dict")
+  status=0
+  "$build/fuzz/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+    -artifact_prefix="$findings/" "${dictionary[@]}" "$corpus" >"$log" 2>&1 || status=$?
+  runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+  coverage=$(grep -o 'cov: [0-9]*' "$log" | tail -1 | cut -d' ' -f2)
+  found=$(find "$findings" -type f | wc -l)
+  printf '%-20s %12s runs  %6s edges  %s findings%s\n' "$target" "${runs:-?}" "${coverage:-?}" "$found" \
+    "$([ $status -eq 0 ] || echo "  (exit $status, see $log)")"
+  if [ "$found" -gt 0 ] || [ $status -ne 0 ]; then failed=1; fi
 done
-[[ $n_run -gt 0 ]] || { echo "fuzz: no program named '$only'" >&2; exit 1; }
-echo "fuzz: $n_run programs, no findings"
+exit $failed

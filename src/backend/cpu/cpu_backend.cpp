@@ -1,0 +1,337 @@
+// Splits each verb over threads and calls the kernel table.
+// Before: models/*/vision.cpp and language.cpp.   After: kernels_<isa>.cpp.
+#include "backend/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "backend/cpu/cpu_features.h"
+#include "backend/cpu/packed.h"
+#include "core/thread_pool.h"
+
+namespace qwenvl {
+namespace {
+
+using cpu::KernelTable;
+using cpu::RowKernels;
+
+constexpr std::int64_t kRowsPerTask = 32;         // of elementwise verbs
+constexpr std::int64_t kGemvRows = 3;             // up to here weights are read where they lie
+constexpr std::int64_t kWeightBlockBytes = 384 << 10;  // unpacked weights, stays in the second-level cache
+constexpr std::int64_t kRowBlockBytes = 16 << 20;      // widened activations of one pass
+constexpr std::int64_t kRowChunk = 48;                 // rows multiplied before their results are stored
+
+std::byte* row_of(const Tensor& x, std::int64_t i) {
+  return static_cast<std::byte*>(x.data) + i * x.row_stride * static_cast<std::int64_t>(size_of(x.type));
+}
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(int n_threads, const KernelTable& kernels)
+      : kernels_(kernels), pool_(n_threads), scratch_(static_cast<std::size_t>(n_threads)) {}
+
+  std::string name() const override { return std::string("cpu/") + kernels_.name; }
+
+  void embed_rows(const Weight& table, std::span<const std::int32_t> ids, Tensor out) override {
+    const std::int64_t padded = cpu::padded_to_lanes(table.n_in);
+    for_rows(out.rows(), [&](std::int64_t t, int thread) {
+      float* row = scratch_[thread].a.floats(padded);
+      kernels_.unpack(table.row(ids[t]), table.format, false, table.n_in, padded, row);
+      rows(out.type).narrow(row, table.n_in, row_of(out, t));
+    });
+  }
+
+  void linear(Tensor x, const Weight& w, std::span<const float> bias, Tensor out) override {
+    QWENVL_CHECK(x.row_width() == w.n_in && out.row_width() == w.n_out && out.rows() == x.rows(),
+                 "linear {} · [{}, {}]ᵀ → {}", x.shape.str(), w.n_out, w.n_in, out.shape.str());
+    const std::int64_t padded = cpu::padded_to_lanes(w.n_in);
+    const std::int64_t block = std::max<std::int64_t>(
+        kRowChunk, kRowBlockBytes / (padded * 4) / kRowChunk * kRowChunk);
+    for (std::int64_t begin = 0; begin < x.rows(); begin += block) {
+      const std::int64_t n = std::min(block, x.rows() - begin);
+      const Tensor x_block = x.slice_rows(begin, n), out_block = out.slice_rows(begin, n);
+      const float* a = widened(x_block, padded);
+      if (n <= kGemvRows) {
+        few_rows(a, padded, n, w, bias, x.type, out_block);
+      } else {
+        many_rows(a, padded, n, w, bias, x.type, out_block);
+      }
+    }
+  }
+
+  void add(Tensor x, Tensor y) override {
+    for_rows(x.rows(), [&](std::int64_t t, int) {
+      rows(x.type).add(row_of(x, t), row_of(y, t), x.row_width());
+    });
+  }
+
+  void rms_norm(Tensor x, std::span<const float> weight, float eps, Tensor out) override {
+    for_rows(x.rows(), [&](std::int64_t t, int) {
+      rows(x.type).rms_norm(row_of(x, t), weight.data(), eps, x.row_width(), row_of(out, t));
+    });
+  }
+
+  void rope(Tensor x, int n_heads, Tensor cos, Tensor sin, RopeRounding rounding) override {
+    const std::int64_t half = x.row_width() / n_heads / 2;
+    for_rows(x.rows(), [&](std::int64_t t, int) {
+      rows(x.type).rope(row_of(x, t), n_heads, half, cos.row<float>(t), sin.row<float>(t), rounding);
+    });
+  }
+
+  void store_kv(Tensor k, Tensor v, const KvView& kv, int layer) override {
+    const KvLayout& layout = kv.layout;
+    const std::int64_t bytes = layout.head_dim * static_cast<std::int64_t>(size_of(layout.type));
+    for (const SequenceRows& sequence : kv.sequences) {
+      for (std::int64_t r = 0; r < sequence.n_rows; ++r) {
+        const std::int64_t token = sequence.cache_start + r, in_page = token % kKvPageTokens * bytes;
+        std::byte* page = sequence.pages[static_cast<std::size_t>(token / kKvPageTokens)];
+        const std::byte* k_row = row_of(k, sequence.first_row + r);
+        const std::byte* v_row = row_of(v, sequence.first_row + r);
+        for (int head = 0; head < layout.n_kv_heads; ++head) {
+          std::copy_n(k_row + head * bytes, bytes, layout.keys(page, layer, head) + in_page);
+          std::copy_n(v_row + head * bytes, bytes, layout.values(page, layer, head) + in_page);
+        }
+      }
+    }
+  }
+
+  void attention_cached(Tensor q, int n_heads, const KvView& kv, int layer, float scale,
+                        Tensor out) override;
+  void attention_spans(Tensor q, Tensor k, Tensor v, int n_heads, std::span<const AttentionSpan> spans,
+                       float scale, Tensor out) override;
+
+  void silu_mul(Tensor gate, Tensor up) override {
+    for_rows(gate.rows(), [&](std::int64_t t, int) {
+      rows(gate.type).silu_mul(row_of(gate, t), row_of(up, t), gate.row_width());
+    });
+  }
+
+  void gelu(Tensor x) override {
+    const std::int64_t n = x.row_width();
+    for_rows(x.rows(), [&](std::int64_t t, int thread) {
+      float* row = scratch_[thread].a.floats(n);
+      rows(x.type).widen(row_of(x, t), n, row);
+      for (std::int64_t i = 0; i < n; ++i) {
+        row[i] = row[i] * 0.5f * (1.0f + std::erf(row[i] * 0.70710678118654752f));
+      }
+      rows(x.type).narrow(row, n, row_of(x, t));
+    });
+  }
+
+  void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& fn) override {
+    pool_.parallel_for(n, [&](std::int64_t i, int) { fn(i); });
+  }
+
+ private:
+  // What one thread needs besides its inputs; grows to the largest use and stays.
+  struct Scratch {
+    cpu::Packed a, weights, products, keys, values, scores, state;
+    std::vector<std::int32_t> visible;
+  };
+
+  // Attention of one block of queries with one key/value head.
+  struct HeadBlock {
+    Tensor q, out;
+    std::int64_t first_row, n_rows;  // of q and out
+    int first_head, group;           // query heads that share the key/value head
+    std::int64_t n_keys;             // all keys any row sees
+    bool is_causal;
+    std::int64_t first_position;  // of the first row, when causal: it sees keys 0 … first_position
+  };
+
+  const RowKernels& rows(DType type) const { return type == DType::bf16 ? kernels_.bf16 : kernels_.f32; }
+
+  void for_rows(std::int64_t n, const std::function<void(std::int64_t, int)>& body) {
+    const std::int64_t n_tasks = (n + kRowsPerTask - 1) / kRowsPerTask;
+    pool_.parallel_for(n_tasks, [&](std::int64_t task, int thread) {
+      const std::int64_t end = std::min(n, (task + 1) * kRowsPerTask);
+      for (std::int64_t t = task * kRowsPerTask; t < end; ++t) body(t, thread);
+    });
+  }
+
+  // x as float32 rows padded with zeros to a multiple of kLanes.   [n, padded]
+  const float* widened(const Tensor& x, std::int64_t padded) {
+    float* a = activations_.floats(x.rows() * padded);
+    const std::int64_t width = x.row_width();
+    for_rows(x.rows(), [&](std::int64_t t, int) {
+      rows(x.type).widen(row_of(x, t), width, a + t * padded);
+      std::fill(a + t * padded + width, a + (t + 1) * padded, 0.0f);
+    });
+    return a;
+  }
+
+  // products + bias → out, columns [first, first + n).
+  void store_products(float* products, std::int64_t stride, std::int64_t n_rows, std::span<const float> bias,
+                      std::int64_t first, std::int64_t n, const Tensor& out) {
+    for (std::int64_t t = 0; t < n_rows; ++t) {
+      float* row = products + t * stride;
+      if (!bias.empty()) {
+        for (std::int64_t i = 0; i < n; ++i) row[i] += bias[static_cast<std::size_t>(first + i)];
+      }
+      rows(out.type).narrow(row, n, row_of(out, t) + first * static_cast<std::int64_t>(size_of(out.type)));
+    }
+  }
+
+  void few_rows(const float* a, std::int64_t padded, std::int64_t n_rows, const Weight& w,
+                std::span<const float> bias, DType compute, const Tensor& out) {
+    const std::int64_t block = 16 * kernels_.tile_weights;
+    pool_.parallel_for((w.n_out + block - 1) / block, [&](std::int64_t task, int thread) {
+      const std::int64_t first = task * block, n = std::min(block, w.n_out - first);
+      float* products = scratch_[thread].products.floats(n_rows * block);
+      kernels_.gemv(a, padded, n_rows, w.row(first), w.format, compute == DType::bf16, n, w.n_in,
+                    products, block);
+      store_products(products, block, n_rows, bias, first, n, out);
+    });
+  }
+
+  void many_rows(const float* a, std::int64_t padded, std::int64_t n_rows, const Weight& w,
+                 std::span<const float> bias, DType compute, const Tensor& out) {
+    const std::int64_t tile = kernels_.tile_weights;
+    const std::int64_t block = std::max(tile, kWeightBlockBytes / (padded * 4) / tile * tile);
+    pool_.parallel_for((w.n_out + block - 1) / block, [&](std::int64_t task, int thread) {
+      const std::int64_t first = task * block, n = std::min(block, w.n_out - first);
+      float* weights = scratch_[thread].weights.floats(block * padded);
+      for (std::int64_t i = 0; i < n; ++i) {
+        kernels_.unpack(w.row(first + i), w.format, compute == DType::bf16, w.n_in, padded,
+                        weights + i * padded);
+      }
+      float* products = scratch_[thread].products.floats(kRowChunk * block);
+      for (std::int64_t t = 0; t < n_rows; t += kRowChunk) {
+        const std::int64_t m = std::min(kRowChunk, n_rows - t);
+        kernels_.gemm(a + t * padded, padded, m, weights, padded, n, padded, products, block);
+        store_products(products, block, m, bias, first, n, out.slice_rows(t, m));
+      }
+    });
+  }
+
+  template <class KeyRows>
+  void attend(const HeadBlock& block, float scale, int head_dim, const KeyRows& key_rows, Scratch& scratch);
+
+  const KernelTable& kernels_;
+  ThreadPool pool_;
+  std::vector<Scratch> scratch_;  // one per thread
+  cpu::Packed activations_;
+};
+
+// Rows of keys and values of one tile of tokens, wherever they lie.
+struct KeyTile {
+  const std::byte* keys;
+  const std::byte* values;
+  std::int64_t stride_bytes;  // from one token to the next
+  DType type;
+};
+
+// key_rows(first_key) → KeyTile for the tokens from first_key on.
+template <class KeyRows>
+void CpuBackend::attend(const HeadBlock& block, float scale, int head_dim, const KeyRows& key_rows,
+                        Scratch& scratch) {
+  const std::int64_t n = block.n_rows * block.group;  // one row per query row and head
+  const std::int64_t padded = cpu::padded_to_lanes(head_dim);
+  const std::int64_t element = static_cast<std::int64_t>(size_of(block.q.type));
+  float* q = scratch.a.floats(n * head_dim);
+  for (std::int64_t r = 0; r < block.n_rows; ++r) {  // the group's heads lie side by side
+    rows(block.q.type).widen(row_of(block.q, block.first_row + r) + block.first_head * head_dim * element,
+                             std::int64_t{block.group} * head_dim, q + r * block.group * head_dim);
+  }
+  float* out = scratch.state.floats(n * (padded + 2));
+  float* maxima = out + n * padded;
+  float* sums = maxima + n;
+  std::fill(out, maxima, 0.0f);
+  std::fill(maxima, sums, -std::numeric_limits<float>::infinity());
+  std::fill(sums, sums + n, 0.0f);
+  scratch.visible.resize(static_cast<std::size_t>(n));
+  float* keys = scratch.keys.floats(head_dim * kKvPageTokens);
+  float* values = scratch.values.floats(padded * kKvPageTokens);
+  std::fill(values, values + padded * kKvPageTokens, 0.0f);
+  float* scores = scratch.scores.floats(n * kKvPageTokens);
+
+  for (std::int64_t key = 0; key < block.n_keys; key += kKvPageTokens) {
+    const KeyTile tile = key_rows(key);
+    const std::int64_t n_here = std::min<std::int64_t>(kKvPageTokens, block.n_keys - key);
+    for (std::int64_t j = 0; j < kKvPageTokens; ++j) {
+      float row[cpu::kMaxHeadDim] = {};
+      if (j < n_here) rows(tile.type).widen(tile.keys + j * tile.stride_bytes, head_dim, row);
+      for (int d = 0; d < head_dim; ++d) keys[d * kKvPageTokens + j] = row[d];
+      if (j < n_here) {
+        rows(tile.type).widen(tile.values + j * tile.stride_bytes, head_dim, values + j * padded);
+      } else {
+        std::fill(values + j * padded, values + (j + 1) * padded, 0.0f);
+      }
+    }
+    for (std::int64_t i = 0; i < n; ++i) {
+      const std::int64_t sees = block.is_causal
+                                    ? std::min(n_here, block.first_position + i / block.group + 1 - key)
+                                    : n_here;
+      scratch.visible[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(sees);
+    }
+    kernels_.attention({q, keys, values, scratch.visible.data(), n, head_dim, scale, scores, maxima, sums, out});
+  }
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t d = 0; d < head_dim; ++d) out[i * padded + d] /= sums[i];
+    rows(block.out.type)
+        .narrow(out + i * padded, head_dim,
+                row_of(block.out, block.first_row + i / block.group) +
+                    (block.first_head + i % block.group) * head_dim * element);
+  }
+}
+
+void CpuBackend::attention_cached(Tensor q, int n_heads, const KvView& kv, int layer, float scale,
+                                  Tensor out) {
+  const KvLayout& layout = kv.layout;
+  const int group = n_heads / layout.n_kv_heads;
+  const std::int64_t block_rows = std::max<std::int64_t>(1, 128 / group);
+  std::vector<std::pair<const SequenceRows*, std::int64_t>> blocks;  // sequence, first row within it
+  for (const SequenceRows& sequence : kv.sequences) {
+    for (std::int64_t r = 0; r < sequence.n_rows; r += block_rows) blocks.emplace_back(&sequence, r);
+  }
+  const std::int64_t stride = layout.head_dim * static_cast<std::int64_t>(size_of(layout.type));
+  pool_.parallel_for(static_cast<std::int64_t>(blocks.size()) * layout.n_kv_heads,
+                     [&](std::int64_t task, int thread) {
+    const auto [sequence, r] = blocks[static_cast<std::size_t>(task / layout.n_kv_heads)];
+    const int head = static_cast<int>(task % layout.n_kv_heads);
+    const std::int64_t n = std::min(block_rows, sequence->n_rows - r);
+    const std::int64_t position = sequence->cache_start + r;
+    const HeadBlock block{q, out, sequence->first_row + r, n, head * group, group, position + n, true,
+                          position};
+    attend(block, scale, layout.head_dim, [&](std::int64_t key) {
+      std::byte* page = sequence->pages[static_cast<std::size_t>(key / kKvPageTokens)];
+      return KeyTile{layout.keys(page, layer, head), layout.values(page, layer, head), stride, layout.type};
+    }, scratch_[static_cast<std::size_t>(thread)]);
+  });
+}
+
+void CpuBackend::attention_spans(Tensor q, Tensor k, Tensor v, int n_heads,
+                                 std::span<const AttentionSpan> spans, float scale, Tensor out) {
+  constexpr std::int64_t kBlockRows = 128;
+  const int head_dim = static_cast<int>(q.row_width() / n_heads);
+  std::vector<AttentionSpan> blocks;
+  for (const AttentionSpan& span : spans) {
+    for (std::int64_t r = span.q_begin; r < span.q_end; r += kBlockRows) {
+      blocks.push_back({r, std::min(span.q_end, r + kBlockRows), span.k_begin, span.k_end});
+    }
+  }
+  const std::int64_t element = static_cast<std::int64_t>(size_of(k.type));
+  pool_.parallel_for(static_cast<std::int64_t>(blocks.size()) * n_heads, [&](std::int64_t task, int thread) {
+    const AttentionSpan& span = blocks[static_cast<std::size_t>(task / n_heads)];
+    const int head = static_cast<int>(task % n_heads);
+    const HeadBlock block{q, out, span.q_begin, span.q_end - span.q_begin, head, 1,
+                          span.k_end - span.k_begin, false, 0};
+    attend(block, scale, head_dim, [&](std::int64_t key) {
+      const std::int64_t row = span.k_begin + key, column = std::int64_t{head} * head_dim * element;
+      return KeyTile{row_of(k, row) + column, row_of(v, row) + column, k.row_stride * element, k.type};
+    }, scratch_[static_cast<std::size_t>(thread)]);
+  });
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(int n_threads, const cpu::KernelTable& kernels) {
+  return std::make_unique<CpuBackend>(n_threads > 0 ? n_threads : available_cores(), kernels);
+}
+
+std::unique_ptr<Backend> make_cpu_backend(int n_threads) {
+  return make_cpu_backend(n_threads, cpu::best_kernels());
+}
+
+}  // namespace qwenvl

@@ -1,0 +1,67 @@
+// What an instruction set provides: one table of functions, each working on a block of rows.
+// Kernels are noexcept, take valid arguments and return nothing.
+#pragma once
+
+#include <cstdint>
+
+#include "backend/backend.h"
+
+namespace qwenvl::cpu {
+
+// Numbers summed side by side in every dot product, whatever the vector width: the order of a sum,
+// and so its bits, is the same on all instruction sets with fused multiply-add.
+inline constexpr int kLanes = 16;
+
+inline std::int64_t padded_to_lanes(std::int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
+
+// Row kernels of one activation type. n counts elements.
+struct RowKernels {
+  void (*widen)(const void* x, std::int64_t n, float* out) noexcept;        // type → float32
+  void (*narrow)(const float* x, std::int64_t n, void* out) noexcept;       // float32 → type
+  void (*add)(void* x, const void* y, std::int64_t n) noexcept;             // x += y
+  void (*rms_norm)(const void* x, const float* weight, float eps, std::int64_t n, void* out) noexcept;
+  void (*rope)(void* x, int n_heads, std::int64_t half, const float* cos, const float* sin,
+               RopeRounding rounding) noexcept;
+  void (*silu_mul)(void* gate, const void* up, std::int64_t n) noexcept;
+};
+
+// One step of online softmax: n_rows queries against a tile of kKvPageTokens keys.
+struct AttentionTile {
+  const float* q;               // [n_rows, head_dim]
+  const float* keys;            // [head_dim, kKvPageTokens], transposed
+  const float* values;          // [kKvPageTokens, padded head_dim]
+  const std::int32_t* visible;  // [n_rows]: keys of this tile a row may see (may be ≤ 0)
+  std::int64_t n_rows;
+  int head_dim;
+  float scale;
+  float* scores;  // [n_rows, kKvPageTokens] scratch
+  float* maxima;  // [n_rows] running maximum, starts at -infinity
+  float* sums;    // [n_rows] running sum of exponentials, starts at 0
+  float* out;     // [n_rows, padded head_dim] running weighted sum, starts at 0
+};
+
+struct KernelTable {
+  const char* name;
+  int tile_rows;     // rows of x and of W that one inner tile takes: blocks are multiples of these
+  int tile_weights;
+  RowKernels f32, bf16;
+
+  // One row of weights → float32, zero-padded to k_padded; rounded to bf16 on the way if asked.
+  void (*unpack)(const void* row, DType format, bool round_to_bf16, std::int64_t k,
+                 std::int64_t k_padded, float* out) noexcept;
+  // c[m, n] = a[m, k] · w[n, k]ᵀ with k a multiple of kLanes; lda, ldw, ldc in elements.
+  void (*gemm)(const float* a, std::int64_t lda, std::int64_t m, const float* w, std::int64_t ldw,
+               std::int64_t n, std::int64_t k, float* c, std::int64_t ldc) noexcept;
+  // The same for a few rows, reading the weights where they are stored. a is padded with zeros.
+  void (*gemv)(const float* a, std::int64_t lda, std::int64_t m, const void* w, DType format,
+               bool round_to_bf16, std::int64_t n, std::int64_t k, float* c, std::int64_t ldc) noexcept;
+  void (*attention)(const AttentionTile& tile) noexcept;
+};
+
+extern const KernelTable kernels_portable;
+#if defined(__x86_64__)
+extern const KernelTable kernels_avx2;
+extern const KernelTable kernels_avx512;
+#endif
+
+}  // namespace qwenvl::cpu

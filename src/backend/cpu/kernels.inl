@@ -1,0 +1,507 @@
+// The loops shared by all instruction sets. Included inside a target region and an anonymous
+// namespace by each kernels_<isa>.cpp, which states
+//   QWENVL_VECTOR_LANES  floats in a hardware vector (4, 8 or 16)
+//   QWENVL_TILE_ROWS, QWENVL_TILE_WEIGHTS  the register tile of a matrix product
+//   QWENVL_TILE_QUERIES  rows of the register tile of attention scores
+// Vectors are the compiler's own generic vectors; a Lanes value is always 16 floats.
+
+#define QWENVL_INLINE inline __attribute__((always_inline))
+
+constexpr int kVector = QWENVL_VECTOR_LANES;
+constexpr int kParts = kLanes / kVector;
+
+typedef float VecF __attribute__((vector_size(kVector * 4)));
+typedef std::uint32_t VecU32 __attribute__((vector_size(kVector * 4)));
+typedef std::int32_t VecI32 __attribute__((vector_size(kVector * 4)));
+typedef std::uint16_t VecU16 __attribute__((vector_size(kVector * 2)));
+typedef float Vec4 __attribute__((vector_size(16)));
+
+struct Lanes {
+  VecF part[kParts];
+};
+
+template <class To, class From>
+QWENVL_INLINE To bits_as(const From& from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  __builtin_memcpy(&to, &from, sizeof to);
+  return to;
+}
+
+QWENVL_INLINE VecF splat(float x) { return x - VecF{}; }
+
+QWENVL_INLINE Lanes splat_lanes(float x) {
+  Lanes out;
+  for (int p = 0; p < kParts; ++p) out.part[p] = splat(x);
+  return out;
+}
+
+QWENVL_INLINE VecF load_vector(const float* p) {
+  VecF v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+
+QWENVL_INLINE VecF load_vector(const bf16* p) {
+  VecU16 raw;
+  __builtin_memcpy(&raw, p, sizeof raw);
+  return bits_as<VecF>(__builtin_convertvector(raw, VecU32) << 16);
+}
+
+QWENVL_INLINE VecF load_vector(const fp16* p) {
+  VecU16 raw;
+  __builtin_memcpy(&raw, p, sizeof raw);
+  const VecU32 wide = __builtin_convertvector(raw, VecU32);
+  const VecU32 magnitude = wide & 0x7fff;
+  // Shift into place and rescale the exponent; infinities and NaN keep an all-ones exponent.
+  const VecU32 finite = bits_as<VecU32>(bits_as<VecF>(magnitude << 13) * splat(0x1p112f));
+  const VecU32 is_special = bits_as<VecU32>(magnitude >= 0x7c00);
+  const VecU32 bits = (finite & ~is_special) | ((0x7f800000 | (magnitude << 13)) & is_special);
+  return bits_as<VecF>(bits | ((wide & 0x8000) << 16));
+}
+
+QWENVL_INLINE VecU32 bf16_bits(VecF x) {
+  const VecU32 bits = bits_as<VecU32>(x);
+  const VecU32 rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  const VecU32 is_nan = bits_as<VecU32>(x != x);
+  return (rounded & ~is_nan) | (0x7fc0 & is_nan);
+}
+
+QWENVL_INLINE void store_vector(float* p, VecF x) { __builtin_memcpy(p, &x, sizeof x); }
+
+QWENVL_INLINE void store_vector(bf16* p, VecF x) {
+  const VecU16 raw = __builtin_convertvector(bf16_bits(x), VecU16);
+  __builtin_memcpy(p, &raw, sizeof raw);
+}
+
+template <class T>
+QWENVL_INLINE VecF round_vector(VecF x);
+template <>
+QWENVL_INLINE VecF round_vector<float>(VecF x) {
+  return x;
+}
+template <>
+QWENVL_INLINE VecF round_vector<bf16>(VecF x) {
+  return bits_as<VecF>(bf16_bits(x) << 16);
+}
+
+template <class T>
+QWENVL_INLINE Lanes load_lanes(const T* p) {
+  Lanes out;
+  for (int i = 0; i < kParts; ++i) out.part[i] = load_vector(p + i * kVector);
+  return out;
+}
+
+template <class T>
+QWENVL_INLINE void store_lanes(T* p, const Lanes& x) {
+  for (int i = 0; i < kParts; ++i) store_vector(p + i * kVector, x.part[i]);
+}
+
+// n < kLanes elements, the rest zero.
+template <class T>
+QWENVL_INLINE Lanes load_tail(const T* p, std::int64_t n) {
+  alignas(64) T buffer[kLanes] = {};
+  __builtin_memcpy(buffer, p, static_cast<std::size_t>(n) * sizeof(T));
+  return load_lanes(buffer);
+}
+
+template <class T>
+QWENVL_INLINE void store_tail(T* p, const Lanes& x, std::int64_t n) {
+  alignas(64) T buffer[kLanes];
+  store_lanes(buffer, x);
+  __builtin_memcpy(p, buffer, static_cast<std::size_t>(n) * sizeof(T));
+}
+
+// Calls body(offset, load, store) for whole groups of 16 and once for the rest.
+template <class T, class Body>
+QWENVL_INLINE void for_lanes(std::int64_t n, Body body) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) body(i, kLanes);
+  if (i < n) body(i, n - i);
+}
+
+template <class T>
+QWENVL_INLINE Lanes load_n(const T* p, std::int64_t n) {
+  return n == kLanes ? load_lanes(p) : load_tail(p, n);
+}
+
+template <class T>
+QWENVL_INLINE void store_n(T* p, const Lanes& x, std::int64_t n) {
+  if (n == kLanes) {
+    store_lanes(p, x);
+  } else {
+    store_tail(p, x, n);
+  }
+}
+
+QWENVL_INLINE void multiply_add(Lanes& sum, const Lanes& a, const Lanes& b) {
+  for (int p = 0; p < kParts; ++p) sum.part[p] += a.part[p] * b.part[p];
+}
+
+// 16 → 4 lanes: i + (i + 8), then i + (i + 4).
+QWENVL_INLINE Vec4 folded(const Lanes& x) {
+  typedef float Vec8 __attribute__((vector_size(32)));
+  alignas(64) float buffer[kLanes];
+  store_lanes(buffer, x);
+  Vec8 low, high;
+  __builtin_memcpy(&low, buffer, 32);
+  __builtin_memcpy(&high, buffer + 8, 32);
+  const Vec8 eight = low + high;
+  Vec4 a, b;
+  __builtin_memcpy(&a, &eight, 16);
+  __builtin_memcpy(&b, reinterpret_cast<const char*>(&eight) + 16, 16);
+  return a + b;
+}
+
+// The last two additions of every sum: (0 + 2) + (1 + 3).
+QWENVL_INLINE float total(const Lanes& x) {
+  const Vec4 f = folded(x);
+  return (f[0] + f[2]) + (f[1] + f[3]);
+}
+
+// Four totals at once, the same additions on transposed vectors.
+QWENVL_INLINE Vec4 totals(const Lanes& x0, const Lanes& x1, const Lanes& x2, const Lanes& x3) {
+  const Vec4 a = folded(x0), b = folded(x1), c = folded(x2), d = folded(x3);
+  const Vec4 ab02 = __builtin_shufflevector(a, b, 0, 4, 2, 6), ab13 = __builtin_shufflevector(a, b, 1, 5, 3, 7);
+  const Vec4 cd02 = __builtin_shufflevector(c, d, 0, 4, 2, 6), cd13 = __builtin_shufflevector(c, d, 1, 5, 3, 7);
+  const Vec4 t0 = __builtin_shufflevector(ab02, cd02, 0, 1, 4, 5);
+  const Vec4 t2 = __builtin_shufflevector(ab02, cd02, 2, 3, 6, 7);
+  const Vec4 t1 = __builtin_shufflevector(ab13, cd13, 0, 1, 4, 5);
+  const Vec4 t3 = __builtin_shufflevector(ab13, cd13, 2, 3, 6, 7);
+  return (t0 + t2) + (t1 + t3);
+}
+
+// ---- exp -------------------------------------------------------------------------------------
+
+// e^x to about one unit in the last place: 2^n · p(r), |r| ≤ ln 2 / 2, p the Taylor series.
+QWENVL_INLINE VecF exp_vector(VecF x) {
+  const VecU32 is_tiny = bits_as<VecU32>(x < splat(-87.3f));  // results below the smallest normal: 0
+  const VecU32 is_huge = bits_as<VecU32>(x > splat(88.7f));
+  const VecF clamped = bits_as<VecF>((bits_as<VecU32>(x) & ~(is_tiny | is_huge)));
+  const VecF magic = splat(12582912.0f);  // 1.5 · 2^23: adding it rounds to an integer
+  const VecF n = (clamped * splat(1.44269504f) + magic) - magic;
+  VecF r = clamped - n * splat(0.693145752f);
+  r -= n * splat(1.42860677e-6f);
+  VecF p = splat(1.0f / 5040);
+  p = p * r + splat(1.0f / 720);
+  p = p * r + splat(1.0f / 120);
+  p = p * r + splat(1.0f / 24);
+  p = p * r + splat(1.0f / 6);
+  p = p * r + splat(0.5f);
+  p = p * r + splat(1.0f);
+  p = p * r + splat(1.0f);
+  const VecI32 exponent = __builtin_convertvector(n, VecI32) << 23;
+  const VecU32 scaled = bits_as<VecU32>(bits_as<VecI32>(p) + exponent);
+  const VecU32 infinity = bits_as<VecU32>(splat(__builtin_inff()));
+  return bits_as<VecF>((scaled & ~(is_tiny | is_huge)) | (infinity & is_huge));
+}
+
+// ---- rows ------------------------------------------------------------------------------------
+
+template <class T>
+void widen(const void* x, std::int64_t n, float* out) noexcept {
+  const T* in = static_cast<const T*>(x);
+  for_lanes<T>(n, [&](std::int64_t i, std::int64_t m) { store_n(out + i, load_n(in + i, m), m); });
+}
+
+template <class T>
+void narrow(const float* x, std::int64_t n, void* out) noexcept {
+  T* to = static_cast<T*>(out);
+  for_lanes<T>(n, [&](std::int64_t i, std::int64_t m) { store_n(to + i, load_n(x + i, m), m); });
+}
+
+template <class T>
+void add(void* x, const void* y, std::int64_t n) noexcept {
+  T* sum = static_cast<T*>(x);
+  const T* other = static_cast<const T*>(y);
+  for_lanes<T>(n, [&](std::int64_t i, std::int64_t m) {
+    Lanes a = load_n(sum + i, m);
+    const Lanes b = load_n(other + i, m);
+    for (int p = 0; p < kParts; ++p) a.part[p] += b.part[p];
+    store_n(sum + i, a, m);
+  });
+}
+
+template <class T>
+void rms_norm(const void* x, const float* weight, float eps, std::int64_t n, void* out) noexcept {
+  const T* in = static_cast<const T*>(x);
+  T* to = static_cast<T*>(out);
+  Lanes squares = splat_lanes(0);
+  for_lanes<T>(n, [&](std::int64_t i, std::int64_t m) {
+    const Lanes v = load_n(in + i, m);
+    multiply_add(squares, v, v);
+  });
+  const VecF scale = splat(1.0f / __builtin_sqrtf(total(squares) / static_cast<float>(n) + eps));
+  for_lanes<T>(n, [&](std::int64_t i, std::int64_t m) {
+    Lanes v = load_n(in + i, m);
+    const Lanes w = load_n(weight + i, m);
+    for (int p = 0; p < kParts; ++p) v.part[p] = w.part[p] * round_vector<T>(v.part[p] * scale);
+    store_n(to + i, v, m);
+  });
+}
+
+template <class T, class Step>
+QWENVL_INLINE void rope_head(T* x, std::int64_t half, const float* cos, const float* sin) {
+  for_lanes<T>(half, [&](std::int64_t i, std::int64_t m) {
+    const Lanes c = load_n(cos + i, m), s = load_n(sin + i, m);
+    Lanes u = load_n(x + i, m), v = load_n(x + half + i, m);
+    for (int p = 0; p < kParts; ++p) {
+      const VecF cp = round_vector<Step>(c.part[p]), sp = round_vector<Step>(s.part[p]);
+      const VecF up = u.part[p], vp = v.part[p];
+      u.part[p] = round_vector<Step>(up * cp) - round_vector<Step>(vp * sp);
+      v.part[p] = round_vector<Step>(vp * cp) + round_vector<Step>(up * sp);
+    }
+    store_n(x + i, u, m);
+    store_n(x + half + i, v, m);
+  });
+}
+
+template <class T>
+void rope(void* x, int n_heads, std::int64_t half, const float* cos, const float* sin,
+          RopeRounding rounding) noexcept {
+  for (int h = 0; h < n_heads; ++h) {
+    T* head = static_cast<T*>(x) + h * 2 * half;
+    if (rounding == RopeRounding::each_product) {
+      rope_head<T, T>(head, half, cos, sin);
+    } else {
+      rope_head<T, float>(head, half, cos, sin);
+    }
+  }
+}
+
+template <class T>
+void silu_mul(void* gate, const void* up, std::int64_t n) noexcept {
+  T* g = static_cast<T*>(gate);
+  const T* u = static_cast<const T*>(up);
+  for_lanes<T>(n, [&](std::int64_t i, std::int64_t m) {
+    Lanes x = load_n(g + i, m);
+    const Lanes y = load_n(u + i, m);
+    for (int p = 0; p < kParts; ++p) {
+      const VecF silu = x.part[p] / (splat(1.0f) + exp_vector(-x.part[p]));
+      x.part[p] = round_vector<T>(silu) * y.part[p];
+    }
+    store_n(g + i, x, m);
+  });
+}
+
+// ---- matrix products -------------------------------------------------------------------------
+
+template <class W, bool kRoundToBf16>
+QWENVL_INLINE Lanes load_weights(const W* p, std::int64_t n) {
+  Lanes out = load_n(p, n);
+  if constexpr (kRoundToBf16) {
+    for (int i = 0; i < kParts; ++i) out.part[i] = round_vector<bf16>(out.part[i]);
+  }
+  return out;
+}
+
+template <class W, bool kRoundToBf16>
+void unpack_row(const void* row, std::int64_t k, std::int64_t k_padded, float* out) noexcept {
+  const W* w = static_cast<const W*>(row);
+  for_lanes<W>(k, [&](std::int64_t i, std::int64_t m) {
+    store_lanes(out + i, load_weights<W, kRoundToBf16>(w + i, m));
+  });
+  (void)k_padded;  // the last group already carries its zeros
+}
+
+// Formats as template arguments. bf16 weights need no rounding.
+template <class Body>
+QWENVL_INLINE void with_format(DType format, bool round_to_bf16, Body body) {
+  if (format == DType::bf16) return body(bf16{}, std::bool_constant<false>{});
+  if (format == DType::f16) {
+    if (round_to_bf16) return body(fp16{}, std::bool_constant<true>{});
+    return body(fp16{}, std::bool_constant<false>{});
+  }
+  if (round_to_bf16) return body(float{}, std::bool_constant<true>{});
+  return body(float{}, std::bool_constant<false>{});
+}
+
+void unpack(const void* row, DType format, bool round_to_bf16, std::int64_t k, std::int64_t k_padded,
+            float* out) noexcept {
+  with_format(format, round_to_bf16, [&](auto w, auto round) {
+    unpack_row<decltype(w), decltype(round)::value>(row, k, k_padded, out);
+  });
+}
+
+// A register tile: kM rows of a times kN rows of w, 16 partial sums each.
+template <int kM, int kN, class W, bool kRoundToBf16>
+QWENVL_INLINE void tile(const float* a, std::int64_t lda, const W* w, std::int64_t ldw, std::int64_t k,
+                        float* c, std::int64_t ldc) {
+  Lanes sum[kM][kN];
+  for (int m = 0; m < kM; ++m) {
+    for (int n = 0; n < kN; ++n) sum[m][n] = splat_lanes(0);
+  }
+  const auto step = [&](std::int64_t i, std::int64_t width) __attribute__((always_inline)) {
+    Lanes weights[kN];
+    for (int n = 0; n < kN; ++n) weights[n] = load_weights<W, kRoundToBf16>(w + n * ldw + i, width);
+    for (int m = 0; m < kM; ++m) {
+      const Lanes row = load_lanes(a + m * lda + i);
+      for (int n = 0; n < kN; ++n) multiply_add(sum[m][n], row, weights[n]);
+    }
+  };
+  std::int64_t i = 0;
+  for (; i + kLanes <= k; i += kLanes) step(i, kLanes);
+  if (i < k) step(i, k - i);
+  for (int m = 0; m < kM; ++m) {
+    int n = 0;
+    for (; n + 4 <= kN; n += 4) {
+      const Vec4 t = totals(sum[m][n], sum[m][n + 1], sum[m][n + 2], sum[m][n + 3]);
+      __builtin_memcpy(c + m * ldc + n, &t, sizeof t);
+    }
+    for (; n < kN; ++n) c[m * ldc + n] = total(sum[m][n]);
+  }
+}
+
+// One strip of kM rows against all n weights.
+template <int kM, int kN, class W, bool kRoundToBf16>
+QWENVL_INLINE void strip(const float* a, std::int64_t lda, const W* w, std::int64_t ldw, std::int64_t n,
+                         std::int64_t k, float* c, std::int64_t ldc) {
+  std::int64_t j = 0;
+  for (; j + kN <= n; j += kN) tile<kM, kN, W, kRoundToBf16>(a, lda, w + j * ldw, ldw, k, c + j, ldc);
+  for (; j < n; ++j) tile<kM, 1, W, kRoundToBf16>(a, lda, w + j * ldw, ldw, k, c + j, ldc);
+}
+
+void gemm(const float* a, std::int64_t lda, std::int64_t m, const float* w, std::int64_t ldw,
+          std::int64_t n, std::int64_t k, float* c, std::int64_t ldc) noexcept {
+  constexpr int kM = QWENVL_TILE_ROWS, kN = QWENVL_TILE_WEIGHTS;
+  // A few weight rows stay in the first-level cache while all rows of a pass by.
+  for (std::int64_t j = 0; j < n; j += kN) {
+    const std::int64_t n_here = n - j < kN ? n - j : kN;
+    std::int64_t i = 0;
+    for (; i + kM <= m; i += kM) {
+      strip<kM, kN, float, false>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j, ldc);
+    }
+    for (; i < m; ++i) {
+      strip<1, kN, float, false>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j, ldc);
+    }
+  }
+}
+
+template <class W, bool kRoundToBf16>
+void gemv_of(const float* a, std::int64_t lda, std::int64_t m, const W* w, std::int64_t n,
+             std::int64_t k, float* c, std::int64_t ldc) noexcept {
+  constexpr int kN = QWENVL_TILE_WEIGHTS;
+  switch (m) {
+    case 1: return strip<1, 8, W, kRoundToBf16>(a, lda, w, k, n, k, c, ldc);
+    case 2: return strip<2, kN, W, kRoundToBf16>(a, lda, w, k, n, k, c, ldc);
+    default:
+      for (std::int64_t i = 0; i < m; ++i) {
+        strip<1, 8, W, kRoundToBf16>(a + i * lda, lda, w, k, n, k, c + i * ldc, ldc);
+      }
+  }
+}
+
+void gemv(const float* a, std::int64_t lda, std::int64_t m, const void* w, DType format,
+          bool round_to_bf16, std::int64_t n, std::int64_t k, float* c, std::int64_t ldc) noexcept {
+  with_format(format, round_to_bf16, [&](auto type, auto round) {
+    gemv_of<decltype(type), decltype(round)::value>(a, lda, m, static_cast<const decltype(type)*>(w), n,
+                                                    k, c, ldc);
+  });
+}
+
+// ---- attention -------------------------------------------------------------------------------
+
+constexpr int kKeyGroups = kKvPageTokens / kLanes;  // 4
+
+// scores[m, 64] = q[m, D] · keys[D, 64]
+template <int kM>
+QWENVL_INLINE void score_rows(const AttentionTile& t, std::int64_t first) {
+  Lanes sum[kM][kKeyGroups];
+  for (int m = 0; m < kM; ++m) {
+    for (int g = 0; g < kKeyGroups; ++g) sum[m][g] = splat_lanes(0);
+  }
+  for (int d = 0; d < t.head_dim; ++d) {
+    Lanes keys[kKeyGroups];
+    for (int g = 0; g < kKeyGroups; ++g) keys[g] = load_lanes(t.keys + d * kKvPageTokens + g * kLanes);
+    for (int m = 0; m < kM; ++m) {
+      const Lanes q = splat_lanes(t.q[(first + m) * t.head_dim + d]);
+      for (int g = 0; g < kKeyGroups; ++g) multiply_add(sum[m][g], q, keys[g]);
+    }
+  }
+  for (int m = 0; m < kM; ++m) {
+    for (int g = 0; g < kKeyGroups; ++g) {
+      store_lanes(t.scores + (first + m) * kKvPageTokens + g * kLanes, sum[m][g]);
+    }
+  }
+}
+
+// Scores → probabilities; moves the running maximum and sum on and rescales the running output.
+QWENVL_INLINE void soften_row(const AttentionTile& t, std::int64_t row, std::int64_t padded) {
+  float* scores = t.scores + row * kKvPageTokens;
+  const int visible = t.visible[row] < kKvPageTokens ? t.visible[row] : kKvPageTokens;
+  float largest = t.maxima[row];
+  for (int j = 0; j < kKvPageTokens; ++j) {
+    scores[j] = j < visible ? scores[j] * t.scale : -__builtin_inff();
+  }
+  for (int j = 0; j < kKvPageTokens; ++j) largest = scores[j] > largest ? scores[j] : largest;
+  const VecF shift = splat(largest);
+  Lanes sum = splat_lanes(0);
+  for (int g = 0; g < kKeyGroups; ++g) {
+    Lanes p = load_lanes(scores + g * kLanes);
+    for (int i = 0; i < kParts; ++i) {
+      p.part[i] = exp_vector(p.part[i] - shift);
+      sum.part[i] += p.part[i];
+    }
+    store_lanes(scores + g * kLanes, p);
+  }
+  const float rescale = exp_vector(splat(t.maxima[row]) - shift)[0];
+  t.maxima[row] = largest;
+  t.sums[row] = t.sums[row] * rescale + total(sum);
+  float* out = t.out + row * padded;
+  for (std::int64_t d = 0; d < padded; d += kVector) {
+    store_vector(out + d, load_vector(out + d) * splat(rescale));
+  }
+}
+
+// out[m, D] += scores[m, 64] · values[64, D], kGroups groups of 16 columns from column `first_d` on.
+template <int kM, int kGroups>
+QWENVL_INLINE void weigh_rows(const AttentionTile& t, std::int64_t first, std::int64_t first_d,
+                              std::int64_t padded) {
+  Lanes sum[kM][kGroups];
+  for (int m = 0; m < kM; ++m) {
+    for (int g = 0; g < kGroups; ++g) {
+      sum[m][g] = load_lanes(t.out + (first + m) * padded + first_d + g * kLanes);
+    }
+  }
+  for (int j = 0; j < kKvPageTokens; ++j) {
+    Lanes values[kGroups];
+    for (int g = 0; g < kGroups; ++g) values[g] = load_lanes(t.values + j * padded + first_d + g * kLanes);
+    for (int m = 0; m < kM; ++m) {
+      const Lanes p = splat_lanes(t.scores[(first + m) * kKvPageTokens + j]);
+      for (int g = 0; g < kGroups; ++g) multiply_add(sum[m][g], p, values[g]);
+    }
+  }
+  for (int m = 0; m < kM; ++m) {
+    for (int g = 0; g < kGroups; ++g) {
+      store_lanes(t.out + (first + m) * padded + first_d + g * kLanes, sum[m][g]);
+    }
+  }
+}
+
+template <int kM>
+QWENVL_INLINE void weigh_columns(const AttentionTile& t, std::int64_t first, std::int64_t padded) {
+  std::int64_t d = 0;
+  for (; d + 4 * kLanes <= padded; d += 4 * kLanes) weigh_rows<kM, 4>(t, first, d, padded);
+  for (; d < padded; d += kLanes) weigh_rows<kM, 1>(t, first, d, padded);
+}
+
+void attention(const AttentionTile& t) noexcept {
+  constexpr int kM = QWENVL_TILE_QUERIES;
+  const std::int64_t padded = padded_to_lanes(t.head_dim);
+  std::int64_t i = 0;
+  for (; i + kM <= t.n_rows; i += kM) score_rows<kM>(t, i);
+  for (; i < t.n_rows; ++i) score_rows<1>(t, i);
+  for (std::int64_t row = 0; row < t.n_rows; ++row) soften_row(t, row, padded);
+  for (i = 0; i + kM <= t.n_rows; i += kM) weigh_columns<kM>(t, i, padded);
+  for (; i < t.n_rows; ++i) weigh_columns<1>(t, i, padded);
+}
+
+template <class T>
+constexpr RowKernels row_kernels() {
+  return {&widen<T>, &narrow<T>, &add<T>, &rms_norm<T>, &rope<T>, &silu_mul<T>};
+}
+
+constexpr KernelTable make_table(const char* name) {
+  return {name,    QWENVL_TILE_ROWS, QWENVL_TILE_WEIGHTS, row_kernels<float>(), row_kernels<bf16>(),
+          &unpack, &gemm,            &gemv,               &attention};
+}

@@ -1,0 +1,25 @@
+// The kernels for x86-64 with AVX-512 (F, BW, DQ, VL) and FMA.
+#if defined(__x86_64__)
+
+#include <cstdint>
+#include <type_traits>
+
+#include "backend/cpu/kernel_table.h"
+#include "backend/cpu/target.h"
+
+#define QWENVL_VECTOR_LANES 16
+#define QWENVL_TILE_ROWS 4
+#define QWENVL_TILE_WEIGHTS 6
+#define QWENVL_TILE_QUERIES 4
+
+QWENVL_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
+namespace qwenvl::cpu {
+namespace {
+#include "backend/cpu/kernels.inl"
+}  // namespace
+
+constinit const KernelTable kernels_avx512 = make_table("avx512");
+}  // namespace qwenvl::cpu
+QWENVL_TARGET_END
+
+#endif  // __x86_64__

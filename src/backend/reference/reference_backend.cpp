@@ -1,0 +1,212 @@
+#include "backend/reference/reference_backend.h"
+
+#include <cmath>
+#include <vector>
+
+namespace qwenvl {
+namespace {
+
+float load(const void* data, DType type, std::int64_t i) {
+  switch (type) {
+    case DType::f32: return static_cast<const float*>(data)[i];
+    case DType::bf16: return to_float(static_cast<const bf16*>(data)[i]);
+    case DType::f16: return to_float(static_cast<const fp16*>(data)[i]);
+    default: QWENVL_CHECK(false, "a {} tensor in arithmetic", name_of(type));
+  }
+  return 0;
+}
+
+float rounded(float x, DType type) { return type == DType::bf16 ? rounded_to<bf16>(x) : x; }
+
+void store(void* data, DType type, std::int64_t i, float x) {
+  if (type == DType::bf16) {
+    static_cast<bf16*>(data)[i] = to_bf16(x);
+  } else {
+    QWENVL_CHECK(type == DType::f32, "a {} tensor in arithmetic", name_of(type));
+    static_cast<float*>(data)[i] = x;
+  }
+}
+
+float at(const Tensor& x, std::int64_t row, std::int64_t column) {
+  return load(x.data, x.type, row * x.row_stride + column);
+}
+
+void put(const Tensor& x, std::int64_t row, std::int64_t column, float value) {
+  store(x.data, x.type, row * x.row_stride + column, value);
+}
+
+// A key/value cache read token by token.
+struct CachedHead {
+  const KvView& kv;
+  const SequenceRows& sequence;
+  int layer, head;
+
+  std::byte* page(std::int64_t token) const { return sequence.pages[token / kKvPageTokens]; }
+  float key(std::int64_t token, int d) const {
+    return load(kv.layout.keys(page(token), layer, head), kv.layout.type,
+                token % kKvPageTokens * kv.layout.head_dim + d);
+  }
+  float value(std::int64_t token, int d) const {
+    return load(kv.layout.values(page(token), layer, head), kv.layout.type,
+                token % kKvPageTokens * kv.layout.head_dim + d);
+  }
+};
+
+// out = softmax(q · kᵀ · scale) · v for one query row and one head, n_keys keys.
+template <class Query, class Key, class Value, class Out>
+void attend(Query query, Key key, Value value, Out out, std::int64_t n_keys, int head_dim, float scale) {
+  std::vector<double> weights(static_cast<std::size_t>(n_keys));
+  double largest = -INFINITY;
+  for (std::int64_t j = 0; j < n_keys; ++j) {
+    double score = 0;
+    for (int d = 0; d < head_dim; ++d) score += double{query(d)} * key(j, d);
+    weights[j] = score * scale;
+    largest = std::max(largest, weights[j]);
+  }
+  double total = 0;
+  for (double& w : weights) total += w = std::exp(w - largest);
+  for (int d = 0; d < head_dim; ++d) {
+    double sum = 0;
+    for (std::int64_t j = 0; j < n_keys; ++j) sum += weights[j] * value(j, d);
+    out(d, static_cast<float>(sum / total));
+  }
+}
+
+class ReferenceBackend final : public Backend {
+ public:
+  std::string name() const override { return "reference"; }
+
+  void embed_rows(const Weight& table, std::span<const std::int32_t> ids, Tensor out) override {
+    for (std::size_t t = 0; t < ids.size(); ++t) {
+      for (std::int64_t h = 0; h < table.n_in; ++h) {
+        put(out, t, h, load(table.row(ids[t]), table.format, h));
+      }
+    }
+  }
+
+  void linear(Tensor x, const Weight& w, std::span<const float> bias, Tensor out) override {
+    for (std::int64_t t = 0; t < x.rows(); ++t) {
+      for (std::int64_t n = 0; n < w.n_out; ++n) {
+        double sum = bias.empty() ? 0.0 : bias[n];
+        for (std::int64_t k = 0; k < w.n_in; ++k) {
+          sum += double{at(x, t, k)} * rounded(load(w.row(n), w.format, k), x.type);
+        }
+        put(out, t, n, static_cast<float>(sum));
+      }
+    }
+  }
+
+  void add(Tensor x, Tensor y) override {
+    for (std::int64_t t = 0; t < x.rows(); ++t) {
+      for (std::int64_t h = 0; h < x.row_width(); ++h) put(x, t, h, at(x, t, h) + at(y, t, h));
+    }
+  }
+
+  void rms_norm(Tensor x, std::span<const float> weight, float eps, Tensor out) override {
+    const std::int64_t width = x.row_width();
+    for (std::int64_t t = 0; t < x.rows(); ++t) {
+      double sum = 0;
+      for (std::int64_t h = 0; h < width; ++h) sum += double{at(x, t, h)} * at(x, t, h);
+      const float scale = static_cast<float>(1.0 / std::sqrt(sum / static_cast<double>(width) + eps));
+      for (std::int64_t h = 0; h < width; ++h) {
+        put(out, t, h, weight[h] * rounded(at(x, t, h) * scale, out.type));
+      }
+    }
+  }
+
+  void rope(Tensor x, int n_heads, Tensor cos, Tensor sin, RopeRounding rounding) override {
+    const DType step = rounding == RopeRounding::each_product ? x.type : DType::f32;
+    const std::int64_t half = x.row_width() / n_heads / 2;
+    for (std::int64_t t = 0; t < x.rows(); ++t) {
+      for (std::int64_t h = 0; h < n_heads; ++h) {
+        for (std::int64_t d = 0; d < half; ++d) {
+          const float c = rounded(at(cos, t, d), step), s = rounded(at(sin, t, d), step);
+          const float u = at(x, t, h * 2 * half + d), v = at(x, t, h * 2 * half + half + d);
+          put(x, t, h * 2 * half + d, rounded(u * c, step) + rounded(-v * s, step));
+          put(x, t, h * 2 * half + half + d, rounded(v * c, step) + rounded(u * s, step));
+        }
+      }
+    }
+  }
+
+  void store_kv(Tensor k, Tensor v, const KvView& kv, int layer) override {
+    const KvLayout& layout = kv.layout;
+    for (const SequenceRows& sequence : kv.sequences) {
+      for (std::int64_t r = 0; r < sequence.n_rows; ++r) {
+        const std::int64_t token = sequence.cache_start + r;
+        std::byte* page = sequence.pages[token / kKvPageTokens];
+        for (int head = 0; head < layout.n_kv_heads; ++head) {
+          for (int d = 0; d < layout.head_dim; ++d) {
+            const std::int64_t i = token % kKvPageTokens * layout.head_dim + d;
+            const std::int64_t column = std::int64_t{head} * layout.head_dim + d;
+            store(layout.keys(page, layer, head), layout.type, i, at(k, sequence.first_row + r, column));
+            store(layout.values(page, layer, head), layout.type, i, at(v, sequence.first_row + r, column));
+          }
+        }
+      }
+    }
+  }
+
+  void attention_cached(Tensor q, int n_heads, const KvView& kv, int layer, float scale,
+                        Tensor out) override {
+    const int head_dim = kv.layout.head_dim, group = n_heads / kv.layout.n_kv_heads;
+    for (const SequenceRows& sequence : kv.sequences) {
+      for (std::int64_t r = 0; r < sequence.n_rows; ++r) {
+        const std::int64_t row = sequence.first_row + r;
+        for (int h = 0; h < n_heads; ++h) {
+          const CachedHead cached{kv, sequence, layer, h / group};
+          attend([&](int d) { return at(q, row, std::int64_t{h} * head_dim + d); },
+                 [&](std::int64_t j, int d) { return cached.key(j, d); },
+                 [&](std::int64_t j, int d) { return cached.value(j, d); },
+                 [&](int d, float x) { put(out, row, std::int64_t{h} * head_dim + d, x); },
+                 sequence.cache_start + r + 1, head_dim, scale);
+        }
+      }
+    }
+  }
+
+  void attention_spans(Tensor q, Tensor k, Tensor v, int n_heads, std::span<const AttentionSpan> spans,
+                       float scale, Tensor out) override {
+    const int head_dim = static_cast<int>(q.row_width() / n_heads);
+    for (const AttentionSpan& span : spans) {
+      for (std::int64_t row = span.q_begin; row < span.q_end; ++row) {
+        for (int h = 0; h < n_heads; ++h) {
+          const std::int64_t column = std::int64_t{h} * head_dim;
+          attend([&](int d) { return at(q, row, column + d); },
+                 [&](std::int64_t j, int d) { return at(k, span.k_begin + j, column + d); },
+                 [&](std::int64_t j, int d) { return at(v, span.k_begin + j, column + d); },
+                 [&](int d, float x) { put(out, row, column + d, x); }, span.k_end - span.k_begin,
+                 head_dim, scale);
+        }
+      }
+    }
+  }
+
+  void silu_mul(Tensor gate, Tensor up) override {
+    for (std::int64_t t = 0; t < gate.rows(); ++t) {
+      for (std::int64_t f = 0; f < gate.row_width(); ++f) {
+        const float g = at(gate, t, f);
+        put(gate, t, f, rounded(g / (1.0f + std::exp(-g)), gate.type) * at(up, t, f));
+      }
+    }
+  }
+
+  void gelu(Tensor x) override {
+    for (std::int64_t t = 0; t < x.rows(); ++t) {
+      for (std::int64_t f = 0; f < x.row_width(); ++f) {
+        const float v = at(x, t, f);
+        put(x, t, f, v * 0.5f * (1.0f + std::erf(v * 0.70710678118654752f)));
+      }
+    }
+  }
+
+  void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& fn) override {
+    for (std::int64_t i = 0; i < n; ++i) fn(i);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_reference_backend() { return std::make_unique<ReferenceBackend>(); }
+
+}  // namespace qwenvl

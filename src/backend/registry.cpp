@@ -1,0 +1,16 @@
+// Back end names → back ends.
+#include "backend/cpu/cpu_backend.h"
+#include "backend/reference/reference_backend.h"
+
+namespace qwenvl {
+
+std::unique_ptr<Backend> make_backend(const std::string& name, int n_threads) {
+  if (n_threads < 0 || n_threads > 1024) {
+    fail(ErrorKind::bad_request, "threads: found {}, expected 0 (all cores) to 1024", n_threads);
+  }
+  if (name == "auto" || name == "cpu") return make_cpu_backend(n_threads);
+  if (name == "reference") return make_reference_backend();
+  fail(ErrorKind::bad_request, "backend: found {}, expected one of auto, cpu, reference", quoted(name));
+}
+
+}  // namespace qwenvl

@@ -1,0 +1,46 @@
+// Scratch memory of one step: a stack of aligned blocks that is given back in reverse order.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace qwenvl {
+
+class Workspace {
+ public:
+  // Uninitialised memory, 64-byte aligned, valid until the enclosing Scope ends.
+  Tensor take(DType type, Shape shape);
+
+  // Everything taken after a Scope began is given back when it ends; the memory stays for reuse.
+  class Scope {
+   public:
+    explicit Scope(Workspace& workspace);
+    ~Scope();
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    Workspace& workspace_;
+    std::size_t block_, used_bytes_;
+  };
+
+  // Gives unused memory back to the system (after a large picture).
+  void trim();
+  std::size_t peak_bytes() const { return peak_bytes_; }
+
+ private:
+  struct Block {
+    std::unique_ptr<std::byte, void (*)(std::byte*)> memory;
+    std::size_t size_bytes;
+  };
+  std::vector<Block> blocks_;
+  std::size_t block_ = 0;       // index of the block in use
+  std::size_t used_bytes_ = 0;  // within it
+  std::size_t peak_bytes_ = 0;
+};
+
+}  // namespace qwenvl

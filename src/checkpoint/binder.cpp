@@ -1,0 +1,95 @@
+// Closed loading. Before: checkpoint.cpp.   After: the weight tables of the models.
+// Problems are collected, because a wrong configuration makes hundreds and one by one they teach
+// nothing.
+#include "checkpoint/binder.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+
+namespace qwenvl {
+namespace {
+
+constexpr std::size_t kMaxListed = 12;
+
+bool is_weight_type(DType type) {
+  return type == DType::f32 || type == DType::bf16 || type == DType::f16;
+}
+
+// Savers of quantised models leave these names beside (or instead of) "….weight".
+struct QuantisedSign {
+  std::string_view part;
+  const char* format;
+};
+
+constexpr QuantisedSign kQuantisedSigns[] = {
+    {".g_idx", "a GPTQ checkpoint"},
+    {".qweight", "an AWQ or GPTQ checkpoint"},
+    {".qzeros", "an AWQ or GPTQ checkpoint"},
+    {".absmax", "a bitsandbytes 4-bit checkpoint"},
+    {".quant_map", "a bitsandbytes 4-bit checkpoint"},
+    {".SCB", "a bitsandbytes 8-bit checkpoint"},
+    {".weight_packed", "a compressed-tensors checkpoint"},
+    {".weight_scale", "a compressed-tensors or fp8 checkpoint"},
+    {".lora_A.", "a LoRA adapter"},
+    {".lora_B.", "a LoRA adapter"},
+};
+
+// "; looks like …" when a name tells, else "".
+std::string guess_format(const std::vector<std::string>& left_over) {
+  for (const QuantisedSign& sign : kQuantisedSigns) {
+    for (const std::string& name : left_over) {
+      if (name.find(sign.part) == name.npos) continue;
+      return fmt::format("; this looks like {}, expected plain bf16, f16 or f32 weights",
+                         sign.format);
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+bool Binder::has(const std::string& name) const { return checkpoint_.tensors().contains(name); }
+
+void Binder::ignore(const std::string& name) { used_.insert(name); }
+
+Tensor Binder::bind(const std::string& name, const Shape& shape) {
+  const auto at = checkpoint_.tensors().find(name);
+  if (at == checkpoint_.tensors().end()) {
+    problems_.push_back(fmt::format("{} is missing, expected {}", quoted(name), shape.str()));
+    return {};
+  }
+  used_.insert(name);
+  const TensorEntry& entry = at->second;
+  if (entry.shape != shape) {
+    problems_.push_back(fmt::format("{} is {}, expected {} ({})", quoted(name), entry.shape.str(),
+                                    shape.str(), checkpoint_.file_of(name)));
+    return {};
+  }
+  if (!is_weight_type(entry.type)) {
+    problems_.push_back(fmt::format("{} is {}, expected bfloat16, float16 or float32 ({})",
+                                    quoted(name), name_of(entry.type), checkpoint_.file_of(name)));
+    return {};
+  }
+  return entry.view();
+}
+
+void Binder::finish() const {
+  std::vector<std::string> problems = problems_;
+  std::vector<std::string> left_over;
+  for (const auto& [name, entry] : checkpoint_.tensors()) {
+    if (used_.contains(name)) continue;
+    left_over.push_back(name);
+    problems.push_back(fmt::format("{} {} is left over, expected no such tensor ({})", quoted(name),
+                                   entry.shape.str(), checkpoint_.file_of(name)));
+  }
+  if (problems.empty()) return;
+  const std::size_t n_listed = std::min(problems.size(), kMaxListed);
+  const std::string more =
+      problems.size() > n_listed ? fmt::format("; and {} more", problems.size() - n_listed) : "";
+  fail(ErrorKind::bad_file, "checkpoint: {}{}{} (in {})",
+       fmt::join(problems.begin(), problems.begin() + static_cast<std::ptrdiff_t>(n_listed), "; "),
+       more, guess_format(left_over), checkpoint_.folder().string());
+}
+
+}  // namespace qwenvl

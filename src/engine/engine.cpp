@@ -1,0 +1,246 @@
+// The public Engine: owns the model, the back end, the caches and the inference thread.
+// Before: apps/ fill Requests.   After: scheduler.cpp runs Jobs.
+#include "qwenvl/engine.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <random>
+
+#include "checkpoint/checkpoint.h"
+#include "core/check.h"
+#include "core/clock.h"
+#include "core/settings.h"
+#include "engine/machine.h"
+#include "engine/scheduler.h"
+#include "media/source.h"
+
+namespace qwenvl {
+namespace {
+
+constexpr int kDefaultNewTokens = 1024;
+
+template <class T>
+T chosen(const char* option, const std::string& value, std::initializer_list<std::pair<const char*, T>> names) {
+  std::string known;
+  for (const auto& [name, meaning] : names) {
+    if (value == name) return meaning;
+    known += (known.empty() ? "" : ", ") + std::string(name);
+  }
+  fail(ErrorKind::bad_request, "{}: found {}, expected one of {}", option, quoted(value), known);
+}
+
+PreprocessOptions preprocess_options(const EngineOptions& o) {
+  PreprocessOptions p;
+  p.rule = chosen<ResizeRule>("resize_rule", o.resize_rule,
+                              {{"qwen_vl_utils", ResizeRule::qwen_vl_utils}, {"hf", ResizeRule::hf}});
+  p.kernel = chosen<ResizeKernel>("resize_kernel", o.resize_kernel,
+                                  {{"pillow", ResizeKernel::pillow}, {"torch_int16", ResizeKernel::torch_int16}});
+  p.normalisation = chosen<Normalisation>("normalisation", o.normalisation,
+                                          {{"slow", Normalisation::slow}, {"fast", Normalisation::fast}});
+  p.temporal_ids = chosen<TemporalIds>("temporal_ids", o.temporal_ids,
+                                       {{"float", TemporalIds::true_time}, {"int", TemporalIds::whole_seconds}});
+  return p;
+}
+
+std::optional<DType> compute_type(ComputeType compute) {
+  if (compute == ComputeType::float32) return DType::f32;
+  if (compute == ComputeType::bfloat16) return DType::bf16;
+  return std::nullopt;
+}
+
+int thread_count(const EngineOptions& options) {
+  if (options.n_threads != 0) return options.n_threads;
+  const auto wish = setting("QWENVL_THREADS");
+  return wish ? std::stoi(*wish) : 0;
+}
+
+SchedulerOptions scheduler_options(const EngineOptions& o, const ModelInfo& info) {
+  const auto positive = [](const char* name, std::int64_t value) {
+    if (value < 1) fail(ErrorKind::bad_request, "{}: found {}, expected at least 1", name, value);
+  };
+  positive("max_batch_sequences", o.max_batch_sequences);
+  positive("prefill_chunk_tokens", o.prefill_chunk_tokens);
+  const std::uint64_t bytes = o.kv_cache_bytes ? o.kv_cache_bytes : available_memory_bytes() / 2;
+  SchedulerOptions s;
+  s.max_pages = static_cast<std::int64_t>(bytes / static_cast<std::uint64_t>(info.kv.page_bytes()));
+  s.max_batch_sequences = o.max_batch_sequences;
+  s.prefill_chunk_tokens = o.prefill_chunk_tokens;
+  s.vision_cache_bytes = o.vision_cache_bytes;
+  return s;
+}
+
+std::uint64_t fresh_seed() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
+}
+
+}  // namespace
+
+struct Engine::Impl {
+  explicit Impl(const EngineOptions& o)
+      : options(o), preprocess(preprocess_options(o)),
+        loader(chosen<Loader>("loader", o.loader, {{"qwen_vl_utils", Loader::qwen_vl_utils}, {"hf", Loader::hf}})),
+        checkpoint(Checkpoint::open(resolve_model(o.model))), tokenizer(Tokenizer::from_folder(checkpoint.folder())),
+        model(make_model(checkpoint, compute_type(o.compute))),
+        defaults(parse_generation_config(checkpoint.text_of("generation_config.json"),
+                                         (checkpoint.folder() / "generation_config.json").string())),
+        max_context(context_limit(o, model->info())), backend(make_backend(o.backend, thread_count(o))),
+        scheduler(*model, tokenizer, *backend, scheduler_options(o, model->info())) {
+    load_ms = watch.milliseconds();
+  }
+
+  static std::int64_t context_limit(const EngineOptions& o, const ModelInfo& info) {
+    if (o.max_context_tokens == 0) return info.max_positions;
+    if (o.max_context_tokens < 1 || o.max_context_tokens > info.max_positions) {
+      fail(ErrorKind::bad_request, "max_context_tokens: found {}, expected 1 to the model's {}", o.max_context_tokens,
+           info.max_positions);
+    }
+    return o.max_context_tokens;
+  }
+
+  // Pictures are read, decoded and resized one after the other, so that only one is held in full size.
+  VisionInput prepare(const Picture& picture, PictureInfo& info) const {
+    SourceBytes source{picture.source.empty() ? "picture" : picture.source, picture.bytes};
+    if (picture.bytes.empty()) source = read_source(picture.source);
+    const Image image = decode_image(source.bytes, source.name, loader);
+    const SizeWish wish{picture.options.min_pixels, picture.options.max_pixels, picture.options.resized_height,
+                        picture.options.resized_width};
+    VisionInput input;
+    try {
+      input = model->prepare_image(image, wish, preprocess);
+    } catch (const Error& e) {
+      throw Error(e.kind(), source.name + ": " + e.what());
+    }
+    info = {source.name, image.width, image.height, input.frames[0].width, input.frames[0].height,
+            static_cast<int>(input.n_tokens)};
+    return input;
+  }
+
+  Conversation conversation(const Request& request) const {
+    Conversation out;
+    if (request.messages.empty()) fail(ErrorKind::bad_request, "request: no messages, expected at least one");
+    for (const Message& message : request.messages) {
+      TemplateMessage& to = out.messages.emplace_back();
+      to.role = message.role;
+      for (const Part& part : message.parts) {
+        to.parts.push_back({part.kind == Part::Kind::text ? TemplatePart::Kind::text : TemplatePart::Kind::image, part.text});
+      }
+    }
+    out.options.add_vision_id = request.add_vision_id;
+    out.options.tools_json = request.tools_json;
+    out.parse_special_tokens = request.allow_special_tokens;
+    return out;
+  }
+
+  std::unique_ptr<Job> prepare(const Request& request, std::vector<PictureInfo>& pictures) const {
+    const Stopwatch watch;
+    auto job = std::make_unique<Job>();
+    job->options.settings = merged(defaults, request.sampling);
+    job->options.n_logprobs = request.n_logprobs;
+    job->options.seed = request.sampling.seed.value_or(fresh_seed());
+    job->stop = request.stop;
+    job->want_first_logits = request.want_first_logits;
+    check(request, job->options.settings);
+
+    Conversation conversation = this->conversation(request);
+    for (const Message& message : request.messages) {
+      for (const Part& part : message.parts) {
+        if (part.kind != Part::Kind::picture) continue;
+        job->media.push_back(prepare(part.image, pictures.emplace_back()));
+        job->usage.picture_tokens += pictures.back().n_tokens;
+      }
+    }
+    for (const VisionInput& input : job->media) conversation.media.push_back(&input);
+    job->prompt = model->lay_out(conversation, tokenizer, preprocess);
+    job->usage.prompt_tokens = static_cast<int>(job->prompt.ids.size());
+    job->options.max_new_tokens = new_tokens(job->options.settings, job->usage);
+    job->timings.load_ms = load_ms;
+    job->timings.preprocess_ms = watch.milliseconds();
+    return job;
+  }
+
+  void check(const Request& request, const GenerationSettings& settings) const {
+    for (const std::string& stop : request.stop) {
+      if (stop.empty()) fail(ErrorKind::bad_request, "stop: found an empty string, expected text to stop at");
+    }
+    if (request.n_logprobs < -1 || request.n_logprobs > model->info().vocabulary) {
+      fail(ErrorKind::bad_request, "logprobs: found {}, expected 0 to {}", request.n_logprobs, model->info().vocabulary);
+    }
+    if (request.n_logprobs >= 0 && settings.num_beams > 1) {
+      fail(ErrorKind::unsupported, "logprobs: not available with beams, expected num_beams 1");
+    }
+    for (const std::int32_t id : settings.eos_token_ids) {
+      if (id < 0 || id >= model->info().vocabulary) {
+        fail(ErrorKind::bad_request, "eos_token_ids: found {}, expected ids of the vocabulary, 0 to {}", id,
+             model->info().vocabulary - 1);
+      }
+    }
+  }
+
+  std::int64_t new_tokens(const GenerationSettings& settings, const Usage& usage) const {
+    const std::int64_t room = max_context - usage.prompt_tokens;
+    const std::int64_t wanted = settings.max_new_tokens.value_or(1);
+    if (room < wanted) {
+      fail(ErrorKind::bad_request,
+           "prompt: {} tokens ({} of them pictures) and {} new ones, expected at most {} in all: make pictures smaller "
+           "(max_pixels), shorten the text or lower max_new_tokens",
+           usage.prompt_tokens, usage.picture_tokens, wanted, max_context);
+    }
+    return settings.max_new_tokens ? wanted : std::min<std::int64_t>(room, kDefaultNewTokens);
+  }
+
+  const Stopwatch watch;
+  const EngineOptions options;
+  const PreprocessOptions preprocess;
+  const Loader loader;
+  const Checkpoint checkpoint;
+  const Tokenizer tokenizer;
+  const std::unique_ptr<Model> model;
+  const GenerationSettings defaults;
+  const std::int64_t max_context;
+  const std::unique_ptr<Backend> backend;
+  Scheduler scheduler;  // last: its thread uses all of the above
+  double load_ms = 0;
+};
+
+Engine Engine::open(const EngineOptions& options) { return Engine(std::make_unique<Impl>(options)); }
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() = default;
+Engine::Engine(Engine&&) noexcept = default;
+Engine& Engine::operator=(Engine&&) noexcept = default;
+
+EventStream Engine::submit(const Request& request) {
+  Event prepared;
+  prepared.kind = Event::Kind::prepared;
+  std::unique_ptr<Job> job = impl_->prepare(request, prepared.pictures);
+  job->n_pages_reserved = impl_->scheduler.pages_for(*job);
+  EventStream stream;
+  stream.queue_ = std::make_shared<EventQueue>();
+  job->stream = stream.queue_;
+  prepared.usage = job->usage;
+  prepared.seed = job->options.seed;
+  stream.queue_->push(std::move(prepared));
+  impl_->scheduler.submit(std::move(job));
+  return stream;
+}
+
+std::vector<std::int32_t> Engine::tokenize(const std::string& text, bool parse_special) const {
+  return impl_->tokenizer.encode(text, parse_special ? SpecialTokens::parse : SpecialTokens::as_text);
+}
+
+std::string Engine::detokenize(const std::vector<std::int32_t>& ids, bool skip_special) const {
+  return impl_->tokenizer.decode(ids, skip_special);
+}
+
+std::string Engine::render(const Request& request) const {
+  const Conversation conversation = impl_->conversation(request);
+  return concatenated(render_chat(conversation.messages, conversation.options));
+}
+
+std::vector<std::int32_t> Engine::prompt_ids(const Request& request) const {
+  std::vector<PictureInfo> pictures;
+  return impl_->prepare(request, pictures)->prompt.ids;
+}
+
+}  // namespace qwenvl

@@ -1,0 +1,63 @@
+// What `qwenvl inspect` prints: a checkpoint without running it, and this machine.
+#include "backend/cpu/cpu_features.h"
+#include "checkpoint/checkpoint.h"
+#include "core/thread_pool.h"
+#include "engine/machine.h"
+#include "models/model.h"
+#include "qwenvl/tools.h"
+
+namespace qwenvl {
+
+ModelSummary inspect_model(const std::string& model) {
+  const Checkpoint checkpoint = Checkpoint::open(resolve_model(model));
+  const ModelInfo info = make_model(checkpoint, std::nullopt)->info();
+  ModelSummary summary;
+  summary.folder = checkpoint.folder().string();
+  summary.architecture = info.architecture;
+  summary.facts = info.facts;
+  for (const auto& [name, entry] : checkpoint.tensors()) {
+    TensorSummary& tensor = summary.tensors.emplace_back();
+    tensor.name = name;
+    tensor.type = name_of(entry.type);
+    for (int i = 0; i < entry.shape.rank(); ++i) tensor.shape.push_back(entry.shape[i]);
+    tensor.bytes = entry.bytes.size();
+    tensor.file = checkpoint.file_of(name);
+    summary.parameters += static_cast<std::uint64_t>(entry.shape.count());
+    summary.bytes += tensor.bytes;
+  }
+  return summary;
+}
+
+MachineSummary inspect_machine() {
+  MachineSummary summary;
+  summary.cpu = cpu::cpu_name();
+  summary.cores = available_cores();
+  summary.memory_bytes = total_memory_bytes();
+  summary.available_bytes = available_memory_bytes();
+  const cpu::KernelTable* chosen = &cpu::best_kernels();
+  for (const cpu::KernelChoice& choice : cpu::kernel_choices()) {
+    summary.kernels.push_back({choice.table->name, choice.is_usable, choice.table == chosen, choice.reason});
+  }
+  summary.backend = std::string("cpu/") + chosen->name;
+  return summary;
+}
+
+struct TextCodec::Impl {
+  Tokenizer tokenizer;
+};
+
+TextCodec::TextCodec(const std::string& model)
+    : impl_(new Impl{Tokenizer::from_folder(resolve_model(model))}) {}
+TextCodec::~TextCodec() = default;
+
+std::vector<std::int32_t> TextCodec::encode(const std::string& text, bool parse_special) const {
+  return impl_->tokenizer.encode(text, parse_special ? SpecialTokens::parse : SpecialTokens::as_text);
+}
+
+std::string TextCodec::decode(const std::vector<std::int32_t>& ids, bool skip_special) const {
+  return impl_->tokenizer.decode(ids, skip_special);
+}
+
+std::string TextCodec::token_text(std::int32_t id) const { return impl_->tokenizer.decode(std::span(&id, 1), false); }
+
+}  // namespace qwenvl

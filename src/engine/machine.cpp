@@ -1,0 +1,40 @@
+#include "engine/machine.h"
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+#include <string>
+
+namespace qwenvl {
+namespace {
+
+// A line "MemAvailable:   123 kB" of /proc/meminfo, in bytes; 0 when it is not there.
+std::uint64_t meminfo(const std::string& key) {
+  std::ifstream file("/proc/meminfo");
+  for (std::string name, unit; file >> name;) {
+    std::uint64_t kilobytes = 0;
+    file >> kilobytes;
+    std::getline(file, unit);
+    if (name == key + ":") return kilobytes << 10;
+  }
+  return 0;
+}
+
+// A number in a file of the cgroup; the largest when there is none or it says "max".
+std::uint64_t cgroup_bytes(const char* file_name) {
+  std::ifstream file(std::string("/sys/fs/cgroup/") + file_name);
+  std::uint64_t bytes = 0;
+  return file >> bytes ? bytes : std::numeric_limits<std::uint64_t>::max();
+}
+
+}  // namespace
+
+std::uint64_t available_memory_bytes() {
+  const std::uint64_t limit = cgroup_bytes("memory.max"), used = cgroup_bytes("memory.current");
+  const std::uint64_t in_cgroup = limit == std::numeric_limits<std::uint64_t>::max() ? limit : limit - std::min(limit, used);
+  return std::min(meminfo("MemAvailable"), in_cgroup);
+}
+
+std::uint64_t total_memory_bytes() { return std::min(meminfo("MemTotal"), cgroup_bytes("memory.max")); }
+
+}  // namespace qwenvl

@@ -1,0 +1,136 @@
+// Everything the engine may ask of a vision-language model.
+// Before: engine/engine.cpp fills conversations and batches.   After: models/<name>/ answers.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/workspace.h"
+#include "media/image.h"
+#include "media/resize.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace qwenvl {
+
+class Checkpoint;
+
+// ---- pictures and clips ----------------------------------------------------------------------
+
+// Patches along time, height and width.
+struct Grid {
+  std::int64_t t = 1, h = 0, w = 0;
+  std::int64_t n_patches() const { return t * h * w; }
+  bool operator==(const Grid&) const = default;
+};
+
+struct SizeWish {
+  std::optional<std::int64_t> min_pixels, max_pixels;
+  std::optional<int> resized_height, resized_width;  // both or neither
+};
+
+enum class Normalisation { slow, fast };
+enum class ResizeRule { qwen_vl_utils, hf };
+enum class TemporalIds { true_time, whole_seconds };
+
+// The switches on which versions of the reference disagree; the defaults are the published README's.
+struct PreprocessOptions {
+  ResizeRule rule = ResizeRule::qwen_vl_utils;
+  ResizeKernel kernel = ResizeKernel::pillow;
+  Normalisation normalisation = Normalisation::slow;
+  TemporalIds temporal_ids = TemporalIds::true_time;
+};
+
+// Pixels as the model wants them, not yet turned into patches: those are made a few rows at a time.
+struct VisionInput {
+  std::vector<Image> frames;  // 1 for a still, an even number for a clip; all of the processed size
+  Grid grid;
+  std::int64_t n_tokens = 0;       // rows in the language model
+  bool is_video = false;
+  double seconds_per_grid = 1.0;   // true time between two temporal patches
+  int original_height = 0, original_width = 0;
+  Normalisation normalisation = Normalisation::slow;
+};
+
+// ---- prompts ---------------------------------------------------------------------------------
+
+struct MediaSlot {
+  std::int64_t first_token = 0;  // of its n_tokens placeholder ids
+  std::int64_t n_tokens = 0;
+  int media = 0;  // index into Conversation::media
+};
+
+struct Conversation {
+  std::vector<TemplateMessage> messages;  // image and video parts take the media in order
+  std::vector<const VisionInput*> media;
+  TemplateOptions options;
+  bool parse_special_tokens = false;  // in untrusted text
+};
+
+// What a conversation becomes.
+struct Prompt {
+  std::vector<TokenId> ids;
+  std::vector<std::int32_t> positions;  // [3, n_tokens]: time, height, width
+  std::int32_t next_position = 0;       // of the first generated token, on all three axes
+  std::vector<MediaSlot> slots;
+};
+
+// ---- steps -----------------------------------------------------------------------------------
+
+// Rows whose embedding is a picture's feature instead of the token's.
+struct FeatureRows {
+  std::int64_t first_row = 0;
+  Tensor features;  // [n, feature_width] in the compute type
+};
+
+struct Batch {
+  std::vector<TokenId> ids;             // [T]
+  std::vector<std::int32_t> positions;  // [3, T]
+  std::vector<FeatureRows> features;
+  KvView kv;                            // which rows belong to which sequence
+  std::vector<std::int64_t> logit_rows;  // rows whose logits are wanted
+};
+
+// Called with every named intermediate when tracing: ("vision.block", 7, [T, H]).
+using Trace = std::function<void(const char* name, int layer, const Tensor& value)>;
+
+struct ModelInfo {
+  std::string architecture;
+  DType compute = DType::bf16;
+  std::int64_t vocabulary = 0;
+  std::int64_t feature_width = 0;
+  std::int64_t max_positions = 0;
+  int n_vision_layers = 0;
+  KvLayout kv;
+  std::vector<std::pair<std::string, std::string>> facts;  // for people, in reading order
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  virtual const ModelInfo& info() const = 0;
+
+  // Sizes, resizes; no network. Throws bad_request (impossible sizes).
+  virtual VisionInput prepare_image(const Image& image, const SizeWish& wish,
+                                    const PreprocessOptions& options) const = 0;
+  // Text and media → ids, positions, slots; no network. Throws bad_request.
+  virtual Prompt lay_out(const Conversation& conversation, const Tokenizer& tokenizer,
+                         const PreprocessOptions& options) const = 0;
+  // Pixels → features [n_tokens, feature_width] in the compute type.
+  virtual void encode(Backend& backend, Workspace& workspace, const VisionInput& input, Tensor features,
+                      const Trace* trace = nullptr) const = 0;
+  // One step of any mixture of prompts and continuations → logits [logit_rows, vocabulary] float32.
+  virtual void forward(Backend& backend, Workspace& workspace, const Batch& batch, Tensor logits,
+                       const Trace* trace = nullptr) const = 0;
+};
+
+// The model that config.json's "architectures" names, its weights bound in place: the checkpoint
+// must outlive it. compute: empty means the checkpoint's own type (float16 computes in float32).
+std::unique_ptr<Model> make_model(const Checkpoint& checkpoint, std::optional<DType> compute);
+
+}  // namespace qwenvl

@@ -1,0 +1,175 @@
+// The text decoder: token ids and picture features in, logits out.
+// Before: engine/scheduler.cpp fills the Batch.   After: engine/sampler.cpp reads the logits.
+// Mirrors the decoder of the reference modeling_qwen2_5_vl.py.
+//
+// Shapes:  T rows in this step · H hidden 2048 · Q query heads 16 · K key/value heads 2 · D head size 128
+//          F mlp width 11008 · V vocabulary 151936
+#include "models/qwen2_5_vl/language.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace qwenvl::qwen2_5_vl {
+namespace {
+
+class Step {
+ public:
+  Step(Backend& backend, Workspace& workspace, const TextConfig& config, const LanguageWeights& weights,
+       const Batch& batch, DType compute, const Trace* trace)
+      : b_(backend), w_(workspace), c_(config), weights_(weights), batch_(batch), compute_(compute),
+        trace_(trace), n_rows_(static_cast<std::int64_t>(batch.ids.size())) {}
+
+  void run(const RopeFrequencies& frequencies, Tensor logits) {
+    build_rope(frequencies);
+    Tensor x = w_.take(compute_, {n_rows_, c_.hidden_size});  // [T, H], the residual stream
+    embed(x);
+    traced("decoder.embedding", 0, x);
+    for (int i = 0; i < c_.n_layers; ++i) {
+      const Workspace::Scope scope(w_);
+      layer(weights_.layers[i], i, x);
+      traced("decoder.layer", i, x);
+    }
+    if (!batch_.logit_rows.empty()) head(x, logits);
+  }
+
+ private:
+  void traced(const char* name, int layer, const Tensor& value) {
+    if (trace_ && *trace_) (*trace_)(name, layer, value);
+  }
+
+  // Frequency j of a head turns with the time, height or width of the token: mrope_section says which.
+  void build_rope(const RopeFrequencies& frequencies) {
+    const int half = c_.head_dim / 2;
+    cos_ = w_.take(DType::f32, {n_rows_, half});
+    sin_ = w_.take(DType::f32, {n_rows_, half});
+    std::vector<int> axis;
+    for (int a = 0; a < 3; ++a) axis.insert(axis.end(), static_cast<std::size_t>(c_.mrope_section[a]), a);
+    for (std::int64_t t = 0; t < n_rows_; ++t) {
+      for (int j = 0; j < half; ++j) {
+        const float position = static_cast<float>(batch_.positions[axis[j] * n_rows_ + t]);
+        const float angle = position * frequencies.inverse[j];
+        cos_.row<float>(t)[j] = std::cos(angle) * frequencies.attention_scaling;
+        sin_.row<float>(t)[j] = std::sin(angle) * frequencies.attention_scaling;
+      }
+    }
+  }
+
+  // h = embed_tokens[ids], picture rows overwritten by their features
+  void embed(Tensor x) {
+    b_.embed_rows(weights_.embedding, batch_.ids, x);
+    for (const FeatureRows& rows : batch_.features) {
+      QWENVL_CHECK(rows.features.type == compute_ && rows.features.is_contiguous() &&
+                       rows.features.row_width() == c_.hidden_size,
+                   "features are {} {}", name_of(rows.features.type), rows.features.shape.str());
+      const Tensor to = x.slice_rows(rows.first_row, rows.features.rows());
+      std::copy_n(static_cast<const std::byte*>(rows.features.data),
+                  rows.features.shape.count() * static_cast<std::int64_t>(size_of(compute_)),
+                  static_cast<std::byte*>(to.data));
+    }
+  }
+
+  void layer(const DecoderLayer& l, int index, Tensor x) {
+    const std::int64_t q_width = std::int64_t{c_.n_heads} * c_.head_dim;
+    const std::int64_t kv_width = std::int64_t{c_.n_kv_heads} * c_.head_dim;
+    Tensor h = w_.take(compute_, {n_rows_, c_.hidden_size});
+    b_.rms_norm(x, l.input_norm, c_.rms_norm_eps, h);
+
+    Tensor q = w_.take(compute_, {n_rows_, q_width});   // [T, Q·D]
+    Tensor k = w_.take(compute_, {n_rows_, kv_width});  // [T, K·D]
+    Tensor v = w_.take(compute_, {n_rows_, kv_width});
+    b_.linear(h, l.q.weight, l.q.bias, q);
+    b_.linear(h, l.k.weight, l.k.bias, k);
+    b_.linear(h, l.v.weight, l.v.bias, v);
+    b_.rope(q, c_.n_heads, cos_, sin_, RopeRounding::each_product);
+    b_.rope(k, c_.n_kv_heads, cos_, sin_, RopeRounding::each_product);
+    b_.store_kv(k, v, batch_.kv, index);
+
+    // a = softmax(q·kᵀ · D^-0.5 + causal mask) · v
+    Tensor a = w_.take(compute_, {n_rows_, q_width});
+    const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c_.head_dim)));
+    b_.attention_cached(q, c_.n_heads, batch_.kv, index, scale, a);
+    b_.linear(a, l.o.weight, {}, h);
+    b_.add(x, h);
+
+    // x = x + down( silu(gate h) · up h )
+    b_.rms_norm(x, l.post_attention_norm, c_.rms_norm_eps, h);
+    Tensor gate = w_.take(compute_, {n_rows_, c_.intermediate_size});  // [T, F]
+    Tensor up = w_.take(compute_, {n_rows_, c_.intermediate_size});
+    b_.linear(h, l.gate.weight, {}, gate);
+    b_.linear(h, l.up.weight, {}, up);
+    b_.silu_mul(gate, up);
+    b_.linear(gate, l.down.weight, {}, h);
+    b_.add(x, h);
+  }
+
+  // logits = norm(x) · Eᵀ, only for the rows that are asked for
+  void head(Tensor x, Tensor logits) {
+    const Workspace::Scope scope(w_);
+    const std::int64_t n = static_cast<std::int64_t>(batch_.logit_rows.size());
+    Tensor h = w_.take(compute_, {n, c_.hidden_size});
+    for (std::int64_t i = 0; i < n; ++i) {
+      b_.rms_norm(x.slice_rows(batch_.logit_rows[i], 1), weights_.norm, c_.rms_norm_eps, h.slice_rows(i, 1));
+    }
+    traced("decoder.norm", 0, h);
+    if (compute_ == DType::f32) {
+      b_.linear(h, weights_.head, {}, logits);
+      return;
+    }
+    Tensor rounded = w_.take(compute_, {n, c_.vocab_size});
+    b_.linear(h, weights_.head, {}, rounded);
+    for (std::int64_t i = 0; i < n; ++i) {
+      std::transform(rounded.row<bf16>(i), rounded.row<bf16>(i) + c_.vocab_size, logits.row<float>(i),
+                     [](bf16 value) { return to_float(value); });
+    }
+  }
+
+  Backend& b_;
+  Workspace& w_;
+  const TextConfig& c_;
+  const LanguageWeights& weights_;
+  const Batch& batch_;
+  const DType compute_;
+  const Trace* trace_;
+  const std::int64_t n_rows_;
+  Tensor cos_, sin_;  // [T, D / 2] float32
+};
+
+}  // namespace
+
+RopeFrequencies rope_frequencies(const TextConfig& config) {
+  RopeFrequencies out;
+  const int half = config.head_dim / 2;
+  const float base = static_cast<float>(config.rope_theta);
+  for (int j = 0; j < half; ++j) {
+    out.inverse.push_back(1.0f / std::pow(base, static_cast<float>(2 * j) / static_cast<float>(2 * half)));
+  }
+  if (!config.yarn) return out;
+  // YaRN: high frequencies keep their speed, low ones slow down by the factor, with a ramp between.
+  const YarnConfig& yarn = *config.yarn;
+  const double dim = config.head_dim;
+  const auto correction = [&](double rotations) {
+    return dim * std::log(yarn.original_max_positions / (rotations * 2 * std::numbers::pi)) /
+           (2 * std::log(config.rope_theta));
+  };
+  const double low = std::max(std::floor(correction(yarn.beta_fast)), 0.0);
+  double high = std::min(std::ceil(correction(yarn.beta_slow)), dim - 1);
+  if (high == low) high += 0.001;
+  for (int j = 0; j < half; ++j) {
+    const float ramp = std::clamp(static_cast<float>((j - low) / (high - low)), 0.0f, 1.0f);
+    const float plain = out.inverse[j];
+    out.inverse[j] = plain / static_cast<float>(yarn.factor) * ramp + plain * (1.0f - ramp);
+  }
+  out.attention_scaling = static_cast<float>(
+      yarn.attention_factor.value_or(yarn.factor <= 1 ? 1.0 : 0.1 * std::log(yarn.factor) + 1.0));
+  return out;
+}
+
+void decode_step(Backend& backend, Workspace& workspace, const TextConfig& config,
+                 const LanguageWeights& weights, const RopeFrequencies& frequencies, const Batch& batch,
+                 DType compute, Tensor logits, const Trace* trace) {
+  const Workspace::Scope scope(workspace);
+  Step(backend, workspace, config, weights, batch, compute, trace).run(frequencies, logits);
+}
+
+}  // namespace qwenvl::qwen2_5_vl

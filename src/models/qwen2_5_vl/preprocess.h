@@ -1,0 +1,45 @@
+// Image → VisionInput: the two size rules, the resize, and patches a few rows at a time.
+// Before: media/ decodes.   After: prompt.cpp counts tokens, vision.cpp asks for patches.
+// Mirrors fetch_image of qwen-vl-utils and the image processor of the reference.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "models/model.h"
+#include "models/qwen2_5_vl/config.h"
+
+namespace qwenvl::qwen2_5_vl {
+
+struct PixelSize {
+  std::int64_t height, width;
+  bool operator==(const PixelSize&) const = default;
+};
+
+// The size nearest to the original that the model's grid allows: multiples of `factor`, the area
+// within [min_pixels, max_pixels] (doubles: video budgets are fractional). Rounds half to even in
+// IEEE double, in the order of operations of the reference. Throws bad_request for aspect ratios
+// above 200 and for sizes that come out empty.
+PixelSize smart_resize(std::int64_t height, std::int64_t width, std::int64_t factor, double min_pixels,
+                       double max_pixels, ResizeRule rule);
+
+VisionInput prepare_image(const Image& image, const SizeWish& wish, const PreprocessOptions& options,
+                          const VisionConfig& vision, const PreprocessorConfig& preprocessor);
+
+// (pixel / 255 - mean) / std in float32, for each channel and pixel value, rounded as the "slow"
+// (numpy) or "fast" (torch) processor of the reference does.
+class NormalisationTable {
+ public:
+  NormalisationTable(const PreprocessorConfig& config, Normalisation kind);
+  float operator()(int channel, std::uint8_t pixel) const { return table_[channel][pixel]; }
+
+ private:
+  std::array<std::array<float, 256>, 3> table_;
+};
+
+// The four patches of one merged cell: rows [4 * cell, 4 * cell + 4) of pixel_values.
+// out [4, 1176] float32, index inside a row ((channel · 2 + frame) · 14 + y) · 14 + x.
+void fill_patches(const VisionInput& input, const VisionConfig& vision, const NormalisationTable& normalised,
+                  std::int64_t cell, float* out);
+
+}  // namespace qwenvl::qwen2_5_vl

@@ -1,0 +1,34 @@
+#include "models/qwen2_5_vl/windows.h"
+
+#include <algorithm>
+
+namespace qwenvl::qwen2_5_vl {
+
+WindowOrder window_order(std::span<const Grid> grids, const VisionConfig& vision) {
+  const std::int64_t side = vision.window_size / vision.grid_pixels();  // cells along a window
+  WindowOrder order;
+  order.windows.push_back(0);
+  order.frames.push_back(0);
+  std::int64_t first_cell = 0;
+  for (const Grid& grid : grids) {
+    const std::int64_t high = grid.h / 2, wide = grid.w / 2;
+    for (std::int64_t t = 0; t < grid.t; ++t) {
+      // Windows row by row; those on the right and lower edge are smaller, none is empty.
+      for (std::int64_t top = 0; top < high; top += side) {
+        for (std::int64_t left = 0; left < wide; left += side) {
+          for (std::int64_t y = top; y < std::min(high, top + side); ++y) {
+            for (std::int64_t x = left; x < std::min(wide, left + side); ++x) {
+              order.cells.push_back(first_cell + (t * high + y) * wide + x);
+            }
+          }
+          order.windows.push_back(4 * static_cast<std::int64_t>(order.cells.size()));
+        }
+      }
+      order.frames.push_back(4 * static_cast<std::int64_t>(order.cells.size()));
+    }
+    first_cell += grid.t * high * wide;
+  }
+  return order;
+}
+
+}  // namespace qwenvl::qwen2_5_vl
