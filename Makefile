@@ -22,7 +22,7 @@ setup:
 	@tools/setup.sh
 
 build: setup
-	@cmake --preset release >build.log 2>&1 || { cat build.log; rm -f build.log; exit 1; }; rm -f build.log
+	@cmake --preset release --log-level=WARNING
 	@cmake --build --preset release -j $(JOBS)
 
 demo: build
@@ -32,7 +32,7 @@ test: build
 	@ctest --preset release -j $(JOBS)
 
 check: setup
-	@cmake --preset asan
+	@cmake --preset asan --log-level=WARNING
 	@cmake --build --preset asan -j $(JOBS)
 	@ctest --preset asan -j $(JOBS)
 

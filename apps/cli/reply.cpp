@@ -5,9 +5,20 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string>
 #include <utility>
 
 namespace qwenvl::cli {
+
+namespace {
+
+// "reading the prompt: 40 %"
+std::string describe(const Event& event) {
+  const char* what = event.stage == "encode" ? "looking at the pictures" : "reading the prompt";
+  return fmt::format("{}: {} %", what, event.total > 0 ? 100 * event.done / event.total : 0);
+}
+
+}  // namespace
 
 bool Reply::is_cancelled() const {
   return std::any_of(answer.choices.begin(), answer.choices.end(), [](const Choice& choice) {
@@ -21,7 +32,7 @@ Reply read_reply(EventStream& stream, Progress& progress,
   const InterruptScope interrupt(stream);
   Reply reply;
   Answer& answer = reply.answer;
-  progress.show("reading the prompt");
+  progress.show("laying out the prompt");
   for (Event event; stream.next(event);) {
     if (event.kind == Event::Kind::prepared) {
       answer.pictures = event.pictures;
@@ -29,6 +40,10 @@ Reply read_reply(EventStream& stream, Progress& progress,
       progress.clear();
       report_pictures(answer.pictures, n_known_pictures);
       progress.show(fmt::format("computing {} tokens", answer.usage.prompt_tokens));
+      continue;
+    }
+    if (event.kind == Event::Kind::progress) {
+      progress.show(describe(event));
       continue;
     }
     const auto index = static_cast<std::size_t>(event.choice);
