@@ -248,7 +248,7 @@ const Refusal kRefusals[] = {
      3,
      "--tools /nowhere/tools.json"},
     {"ToolsThatAreNoJson", {"Hi", "--tools", "PHOTO"}, 3, "not JSON"},
-    {"MissingModel", {"Hi", "--model", "/nowhere/model"}, 3, "/nowhere/model"},
+    {"MissingModel", {"Hi", "--model", "/nowhere/model"}, 2, "/nowhere/model"},
 };
 
 INSTANTIATE_TEST_SUITE_P(Table, AskRefuses, ::testing::ValuesIn(kRefusals),

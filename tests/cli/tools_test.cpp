@@ -54,7 +54,7 @@ TEST(Inspect, TellsAboutTheMachineWithoutAModel) {
 
 TEST(Inspect, NamesTheFolderThatIsMissing) {
   const Outcome outcome = run({"inspect", "/nowhere/model"});
-  EXPECT_EQ(outcome.exit_code, 3);
+  EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_NE(outcome.err.find("/nowhere/model"), std::string::npos) << outcome.err;
 }
 
