@@ -1,6 +1,7 @@
 #include "engine/generation_settings.h"
 
-#include <cmath>
+#include <algorithm>
+#include <initializer_list>
 
 #include "models/json_fields.h"
 
@@ -10,28 +11,28 @@ namespace {
 constexpr int kMaxBeams = 64;
 constexpr int kMaxTokens = 1 << 24;
 
-// Fields of the reference that change what is generated and that have a neutral value.
-void refuse_unsupported(const nlohmann::json& config, const std::string& where) {
-  const std::pair<const char*, nlohmann::json> neutral[] = {
-      {"typical_p", 1.0}, {"epsilon_cutoff", 0.0}, {"eta_cutoff", 0.0}, {"num_beam_groups", 1},
-      {"diversity_penalty", 0.0}, {"encoder_repetition_penalty", 1.0}, {"encoder_no_repeat_ngram_size", 0},
-      {"min_length", 0}, {"guidance_scale", 1.0}, {"penalty_alpha", 0.0}, {"top_h", 1.0},
-      {"renormalize_logits", false}, {"remove_invalid_values", false}};
-  for (const auto& [key, value] : neutral) {
-    const auto found = config.find(key);
-    if (found != config.end() && !found->is_null() && *found != value) {
-      fail(ErrorKind::unsupported, "{}: '{}' is set, expected it absent or neutral: this setting is not computed",
-           where, key);
-    }
-  }
-  for (const char* key : {"bad_words_ids", "force_words_ids", "sequence_bias", "forced_bos_token_id",
-                          "forced_eos_token_id", "exponential_decay_length_penalty", "suppress_tokens",
-                          "begin_suppress_tokens", "watermarking_config", "constraints", "stop_strings",
-                          "prompt_lookup_num_tokens", "dola_layers"}) {
-    const auto found = config.find(key);
-    if (found != config.end() && !found->is_null()) {
-      fail(ErrorKind::unsupported, "{}: '{}' is set, expected it absent: this setting is not computed", where, key);
-    }
+// Fields of the reference that change what is generated, with the values that do not.
+struct NeutralField {
+  const char* key;
+  std::initializer_list<const char*> neutral;  // as JSON; empty: only null
+};
+
+void refuse_unsupported(const JsonFields& fields) {
+  const NeutralField known[] = {
+      {"typical_p", {"1.0", "1"}}, {"epsilon_cutoff", {"0.0", "0"}}, {"eta_cutoff", {"0.0", "0"}},
+      {"num_beam_groups", {"1"}}, {"diversity_penalty", {"0.0", "0"}},
+      {"encoder_repetition_penalty", {"1.0", "1"}}, {"encoder_no_repeat_ngram_size", {"0"}},
+      {"min_length", {"0"}}, {"guidance_scale", {"1.0", "1"}}, {"penalty_alpha", {"0.0", "0"}},
+      {"top_h", {"1.0", "1"}}, {"renormalize_logits", {"false"}}, {"remove_invalid_values", {"false"}},
+      {"bad_words_ids", {}}, {"force_words_ids", {}}, {"sequence_bias", {}}, {"forced_bos_token_id", {}},
+      {"forced_eos_token_id", {}}, {"exponential_decay_length_penalty", {}}, {"suppress_tokens", {}},
+      {"begin_suppress_tokens", {}}, {"watermarking_config", {}}, {"constraints", {}}, {"stop_strings", {}},
+      {"prompt_lookup_num_tokens", {}}, {"dola_layers", {}}};
+  for (const NeutralField& field : known) {
+    const auto value = fields.json(field.key);
+    if (!value || std::find(field.neutral.begin(), field.neutral.end(), *value) != field.neutral.end()) continue;
+    fail(ErrorKind::unsupported, "{}: '{}' is {}, expected it absent: this setting is not computed", fields.where(),
+         field.key, quoted(*value, 60));
   }
 }
 
@@ -79,9 +80,8 @@ void check(const GenerationSettings& s) {
 GenerationSettings parse_generation_config(const std::string& json, const std::string& where) {
   GenerationSettings s;
   if (json.empty()) return s;
-  const nlohmann::json config = parse_json_object(json, where);
-  refuse_unsupported(config, where);
-  const JsonFields fields(config, where);
+  const JsonFields fields = JsonFields::parse(json, where);
+  refuse_unsupported(fields);
   const auto number = [&](const char* key, double low, double high, float& value) {
     value = static_cast<float>(fields.number(key, low, high).value_or(value));
   };
@@ -100,11 +100,7 @@ GenerationSettings parse_generation_config(const std::string& json, const std::s
   count("num_beams", 1, kMaxBeams, s.num_beams);
   number("length_penalty", -100, 100, s.length_penalty);
   count("num_return_sequences", 1, kMaxBeams, s.num_return_sequences);
-  if (const auto it = config.find("early_stopping"); it != config.end() && it->is_string()) {
-    if (*it != "never") {
-      fail(ErrorKind::bad_file, "{}: 'early_stopping' is {}, expected true, false or \"never\"", where,
-           quoted(it->get<std::string>()));
-    }
+  if (fields.json("early_stopping") == "\"never\"") {
     s.early_stopping = EarlyStopping::never;
   } else {
     s.early_stopping = fields.boolean("early_stopping").value_or(false) ? EarlyStopping::yes : EarlyStopping::no;

@@ -20,12 +20,8 @@ constexpr Architecture kArchitectures[] = {
 
 std::unique_ptr<Model> make_model(const Checkpoint& checkpoint, std::optional<DType> compute) {
   const std::string where = (checkpoint.folder() / "config.json").string();
-  const nlohmann::json config = parse_json_object(checkpoint.text_of("config.json"), where);
-  std::string found;
-  if (const auto it = config.find("architectures");
-      it != config.end() && it->is_array() && !it->empty() && (*it)[0].is_string()) {
-    found = (*it)[0].get<std::string>();
-  }
+  const auto names = JsonFields::parse(checkpoint.text_of("config.json"), where).texts("architectures");
+  const std::string found = names && !names->empty() ? names->front() : "";
   std::string known;
   for (const Architecture& architecture : kArchitectures) {
     if (found == architecture.name) return architecture.make(checkpoint, compute);

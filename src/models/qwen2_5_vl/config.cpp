@@ -138,13 +138,9 @@ TextConfig parse_text(const JsonFields& top) {
 }  // namespace
 
 Config parse_config(const std::string& json, const std::string& where) {
-  const nlohmann::json object = parse_json_object(json, where);
-  const JsonFields top(object, where);
+  const JsonFields top = JsonFields::parse(json, where);
   Config c;
-  if (const auto it = object.find("architectures");
-      it != object.end() && it->is_array() && !it->empty() && (*it)[0].is_string()) {
-    c.architecture = (*it)[0].get<std::string>();
-  }
+  if (const auto names = top.texts("architectures"); names && !names->empty()) c.architecture = names->front();
   const auto vision = top.object("vision_config");
   if (!vision) fail(ErrorKind::bad_file, "{}: 'vision_config' is missing", where);
   c.vision = parse_vision(*vision);
@@ -172,8 +168,7 @@ PreprocessorConfig parse_preprocessor_config(const std::string& json, const std:
                                              const VisionConfig& vision) {
   PreprocessorConfig p;
   if (json.empty()) return p;
-  const nlohmann::json object = parse_json_object(json, where);
-  JsonFields fields(object, where);
+  JsonFields fields = JsonFields::parse(json, where);
   if (const auto nested = fields.object("image_processor")) fields = *nested;  // processor_config.json
   // Explicit limits, else size.shortest_edge / longest_edge, else the class defaults.
   constexpr std::int64_t kMost = std::int64_t{1} << 40;
