@@ -6,6 +6,12 @@
 // Vectors are the compiler's own generic vectors; a Lanes value is always 16 floats.
 
 #define QWENVL_INLINE inline __attribute__((always_inline))
+// Register tiles are arrays indexed by loops: only fully unrolled do they live in registers.
+#if defined(__clang__)
+#define QWENVL_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define QWENVL_UNROLL _Pragma("GCC unroll 64")
+#endif
 
 constexpr int kVector = QWENVL_VECTOR_LANES;
 constexpr int kParts = kLanes / kVector;
@@ -135,6 +141,7 @@ QWENVL_INLINE void store_n(T* p, const Lanes& x, std::int64_t n) {
 }
 
 QWENVL_INLINE void multiply_add(Lanes& sum, const Lanes& a, const Lanes& b) {
+  QWENVL_UNROLL
   for (int p = 0; p < kParts; ++p) sum.part[p] += a.part[p] * b.part[p];
 }
 
@@ -323,42 +330,53 @@ void unpack(const void* row, DType format, bool round_to_bf16, std::int64_t k, s
   });
 }
 
-// A register tile: kM rows of a times kN rows of w, 16 partial sums each.
-template <int kM, int kN, class W, bool kRoundToBf16>
+// A register tile: kM rows of a times kN rows of w, 16 partial sums each. kIsPadded: k is a multiple
+// of kLanes (code for a rest would keep the compiler from holding the sums in registers).
+template <int kM, int kN, class W, bool kRoundToBf16, bool kIsPadded>
 QWENVL_INLINE void tile(const float* a, std::int64_t lda, const W* w, std::int64_t ldw, std::int64_t k,
                         float* c, std::int64_t ldc) {
   Lanes sum[kM][kN];
+  QWENVL_UNROLL
   for (int m = 0; m < kM; ++m) {
+    QWENVL_UNROLL
     for (int n = 0; n < kN; ++n) sum[m][n] = splat_lanes(0);
   }
   const auto step = [&](std::int64_t i, std::int64_t width) __attribute__((always_inline)) {
     Lanes weights[kN];
+    QWENVL_UNROLL
     for (int n = 0; n < kN; ++n) weights[n] = load_weights<W, kRoundToBf16>(w + n * ldw + i, width);
+    QWENVL_UNROLL
     for (int m = 0; m < kM; ++m) {
       const Lanes row = load_lanes(a + m * lda + i);
+      QWENVL_UNROLL
       for (int n = 0; n < kN; ++n) multiply_add(sum[m][n], row, weights[n]);
     }
   };
   std::int64_t i = 0;
   for (; i + kLanes <= k; i += kLanes) step(i, kLanes);
-  if (i < k) step(i, k - i);
+  if constexpr (!kIsPadded) {
+    if (i < k) step(i, k - i);
+  }
+  QWENVL_UNROLL
   for (int m = 0; m < kM; ++m) {
-    int n = 0;
-    for (; n + 4 <= kN; n += 4) {
+    constexpr int kFours = kN / 4 * 4;
+    QWENVL_UNROLL
+    for (int n = 0; n < kFours; n += 4) {
       const Vec4 t = totals(sum[m][n], sum[m][n + 1], sum[m][n + 2], sum[m][n + 3]);
       __builtin_memcpy(c + m * ldc + n, &t, sizeof t);
     }
-    for (; n < kN; ++n) c[m * ldc + n] = total(sum[m][n]);
+    QWENVL_UNROLL
+    for (int n = kFours; n < kN; ++n) c[m * ldc + n] = total(sum[m][n]);
   }
 }
 
 // One strip of kM rows against all n weights.
-template <int kM, int kN, class W, bool kRoundToBf16>
+template <int kM, int kN, class W, bool kRoundToBf16, bool kIsPadded = false>
 QWENVL_INLINE void strip(const float* a, std::int64_t lda, const W* w, std::int64_t ldw, std::int64_t n,
                          std::int64_t k, float* c, std::int64_t ldc) {
   std::int64_t j = 0;
-  for (; j + kN <= n; j += kN) tile<kM, kN, W, kRoundToBf16>(a, lda, w + j * ldw, ldw, k, c + j, ldc);
-  for (; j < n; ++j) tile<kM, 1, W, kRoundToBf16>(a, lda, w + j * ldw, ldw, k, c + j, ldc);
+  for (; j + kN <= n; j += kN) tile<kM, kN, W, kRoundToBf16, kIsPadded>(a, lda, w + j * ldw, ldw, k, c + j, ldc);
+  for (; j < n; ++j) tile<kM, 1, W, kRoundToBf16, kIsPadded>(a, lda, w + j * ldw, ldw, k, c + j, ldc);
 }
 
 void gemm(const float* a, std::int64_t lda, std::int64_t m, const float* w, std::int64_t ldw,
@@ -369,10 +387,10 @@ void gemm(const float* a, std::int64_t lda, std::int64_t m, const float* w, std:
     const std::int64_t n_here = n - j < kN ? n - j : kN;
     std::int64_t i = 0;
     for (; i + kM <= m; i += kM) {
-      strip<kM, kN, float, false>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j, ldc);
+      strip<kM, kN, float, false, true>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j, ldc);
     }
     for (; i < m; ++i) {
-      strip<1, kN, float, false>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j, ldc);
+      strip<1, kN, float, false, true>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j, ldc);
     }
   }
 }
@@ -407,18 +425,25 @@ constexpr int kKeyGroups = kKvPageTokens / kLanes;  // 4
 template <int kM>
 QWENVL_INLINE void score_rows(const AttentionTile& t, std::int64_t first) {
   Lanes sum[kM][kKeyGroups];
+  QWENVL_UNROLL
   for (int m = 0; m < kM; ++m) {
+    QWENVL_UNROLL
     for (int g = 0; g < kKeyGroups; ++g) sum[m][g] = splat_lanes(0);
   }
   for (int d = 0; d < t.head_dim; ++d) {
     Lanes keys[kKeyGroups];
+    QWENVL_UNROLL
     for (int g = 0; g < kKeyGroups; ++g) keys[g] = load_lanes(t.keys + d * kKvPageTokens + g * kLanes);
+    QWENVL_UNROLL
     for (int m = 0; m < kM; ++m) {
       const Lanes q = splat_lanes(t.q[(first + m) * t.head_dim + d]);
+      QWENVL_UNROLL
       for (int g = 0; g < kKeyGroups; ++g) multiply_add(sum[m][g], q, keys[g]);
     }
   }
+  QWENVL_UNROLL
   for (int m = 0; m < kM; ++m) {
+    QWENVL_UNROLL
     for (int g = 0; g < kKeyGroups; ++g) {
       store_lanes(t.scores + (first + m) * kKvPageTokens + g * kLanes, sum[m][g]);
     }
@@ -458,20 +483,27 @@ template <int kM, int kGroups>
 QWENVL_INLINE void weigh_rows(const AttentionTile& t, std::int64_t first, std::int64_t first_d,
                               std::int64_t padded) {
   Lanes sum[kM][kGroups];
+  QWENVL_UNROLL
   for (int m = 0; m < kM; ++m) {
+    QWENVL_UNROLL
     for (int g = 0; g < kGroups; ++g) {
       sum[m][g] = load_lanes(t.out + (first + m) * padded + first_d + g * kLanes);
     }
   }
   for (int j = 0; j < kKvPageTokens; ++j) {
     Lanes values[kGroups];
+    QWENVL_UNROLL
     for (int g = 0; g < kGroups; ++g) values[g] = load_lanes(t.values + j * padded + first_d + g * kLanes);
+    QWENVL_UNROLL
     for (int m = 0; m < kM; ++m) {
       const Lanes p = splat_lanes(t.scores[(first + m) * kKvPageTokens + j]);
+      QWENVL_UNROLL
       for (int g = 0; g < kGroups; ++g) multiply_add(sum[m][g], p, values[g]);
     }
   }
+  QWENVL_UNROLL
   for (int m = 0; m < kM; ++m) {
+    QWENVL_UNROLL
     for (int g = 0; g < kGroups; ++g) {
       store_lanes(t.out + (first + m) * padded + first_d + g * kLanes, sum[m][g]);
     }
