@@ -121,7 +121,7 @@ void add_engine_options(CLI::App& command, EngineOptions& options) {
       ->capture_default_str()
       ->group(reference);
   command.add_option("--resize-kernel", options.resize_kernel, "Arithmetic of the bicubic resize")
-      ->check(CLI::IsMember({"pillow", "torch_int16"}))
+      ->check(CLI::IsMember({"pillow", "pillow12", "torch_int16"}))
       ->capture_default_str()
       ->group(reference);
   command.add_option("--normalisation", options.normalisation, "Rounding of (x/255 - mean)/std")

@@ -198,7 +198,7 @@ struct EngineOptions {
   int max_batch_sequences = 64;         // sequences computed in one step
   int prefill_chunk_tokens = 512;       // rows per prefill step: bounds the scratch memory
   std::string loader = "qwen_vl_utils";     // "qwen_vl_utils" | "hf": alpha and EXIF handling
-  std::string resize_kernel = "pillow";     // "pillow" | "torch_int16"
+  std::string resize_kernel = "pillow";  // "pillow" (13) | "pillow12" (until 12) | "torch_int16"
   std::string resize_rule = "qwen_vl_utils";  // "qwen_vl_utils" | "hf": smart_resize variant
   std::string normalisation = "slow";       // "slow" | "fast": rounding of (x/255 - mean)/std
   std::string temporal_ids = "float";       // "float" | "int": M-RoPE time step of videos

@@ -35,7 +35,9 @@ PreprocessOptions preprocess_options(const EngineOptions& o) {
   p.rule = chosen<ResizeRule>("resize_rule", o.resize_rule,
                               {{"qwen_vl_utils", ResizeRule::qwen_vl_utils}, {"hf", ResizeRule::hf}});
   p.kernel = chosen<ResizeKernel>("resize_kernel", o.resize_kernel,
-                                  {{"pillow", ResizeKernel::pillow}, {"torch_int16", ResizeKernel::torch_int16}});
+                                  {{"pillow", ResizeKernel::pillow},
+                                   {"pillow12", ResizeKernel::pillow12},
+                                   {"torch_int16", ResizeKernel::torch_int16}});
   p.normalisation = chosen<Normalisation>("normalisation", o.normalisation,
                                           {{"slow", Normalisation::slow}, {"fast", Normalisation::fast}});
   p.temporal_ids = chosen<TemporalIds>("temporal_ids", o.temporal_ids,
@@ -204,7 +206,10 @@ struct Engine::Impl {
   double load_ms = 0;
 };
 
-Engine Engine::open(const EngineOptions& options) { return Engine(std::make_unique<Impl>(options)); }
+Engine Engine::open(const EngineOptions& options) {
+  check_settings();
+  return Engine(std::make_unique<Impl>(options));
+}
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 Engine::Engine(Engine&&) noexcept = default;

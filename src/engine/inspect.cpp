@@ -1,6 +1,7 @@
 // What `qwenvl inspect` prints: a checkpoint without running it, and this machine.
 #include "backend/cpu/cpu_features.h"
 #include "checkpoint/checkpoint.h"
+#include "core/settings.h"
 #include "core/thread_pool.h"
 #include "engine/machine.h"
 #include "models/model.h"
@@ -29,6 +30,7 @@ ModelSummary inspect_model(const std::string& model) {
 }
 
 MachineSummary inspect_machine() {
+  check_settings();
   MachineSummary summary;
   summary.cpu = cpu::cpu_name();
   summary.cores = available_cores();

@@ -133,7 +133,7 @@ Image resample_height(const Image& image, int height, ResizeKernel kernel) {
 }
 
 // Which axis comes first. It changes the result, because the intermediate is rounded to 8 bits.
-// Pillow 13 takes the height first where that saves work; torch always takes the width first.
+// Pillow 13 takes the height first where that saves work; all others take the width first.
 bool takes_height_first(const Image& image, int height, int width, ResizeKernel kernel) {
   if (kernel != ResizeKernel::pillow || height >= image.height) return false;
   return 2 * (static_cast<std::int64_t>(image.width) - width) <

@@ -7,6 +7,7 @@ namespace qwenvl {
 
 enum class ResizeKernel {
   pillow,       // Pillow 13, 8-bit: 22-bit coefficients, order of the axes by the sizes
+  pillow12,     // Pillow until version 12: the same, always the width first
   torch_int16,  // torchvision's uint8 CPU kernel: int16 coefficients
 };
 
