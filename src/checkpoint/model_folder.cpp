@@ -81,7 +81,7 @@ bool parse_id(std::string_view text, RepositoryId& id) {
 }
 
 std::string download_command(const RepositoryId& id) {
-  return "huggingface-cli download " + id.str() +
+  return "hf download " + id.str() +
          (id.revision == "main" ? "" : " --revision " + id.revision);
 }
 

@@ -92,7 +92,7 @@ TEST_F(ModelFolder, AMissingModelIsReportedWithThePlaceAndTheCommand) {
   const std::string error = refusal("org/name@v2");
   EXPECT_TRUE(contains(error, "bad_request: model 'org/name'"));
   EXPECT_TRUE(contains(error, (folder_.path() / "cache").string()));
-  EXPECT_TRUE(contains(error, "huggingface-cli download org/name --revision v2"));
+  EXPECT_TRUE(contains(error, "hf download org/name --revision v2"));
 }
 
 TEST_F(ModelFolder, AMissingRevisionIsReported) {
