@@ -145,30 +145,28 @@ QWENVL_INLINE void multiply_add(Lanes& sum, const Lanes& a, const Lanes& b) {
   for (int p = 0; p < kParts; ++p) sum.part[p] += a.part[p] * b.part[p];
 }
 
-// 16 → 4 lanes: i + (i + 8), then i + (i + 4).
-QWENVL_INLINE Vec4 folded(const Lanes& x) {
-  typedef float Vec8 __attribute__((vector_size(32)));
-  alignas(64) float buffer[kLanes];
-  store_lanes(buffer, x);
-  Vec8 low, high;
-  __builtin_memcpy(&low, buffer, 32);
-  __builtin_memcpy(&high, buffer + 8, 32);
-  const Vec8 eight = low + high;
-  Vec4 a, b;
-  __builtin_memcpy(&a, &eight, 16);
-  __builtin_memcpy(&b, reinterpret_cast<const char*>(&eight) + 16, 16);
-  return a + b;
+// 16 stored lanes → 4: i + (i + 8), then i + (i + 4).
+QWENVL_INLINE Vec4 folded(const float* lanes) {
+  Vec4 x0, x1, x2, x3;
+  __builtin_memcpy(&x0, lanes, 16);
+  __builtin_memcpy(&x1, lanes + 4, 16);
+  __builtin_memcpy(&x2, lanes + 8, 16);
+  __builtin_memcpy(&x3, lanes + 12, 16);
+  return (x0 + x2) + (x1 + x3);
 }
 
 // The last two additions of every sum: (0 + 2) + (1 + 3).
 QWENVL_INLINE float total(const Lanes& x) {
-  const Vec4 f = folded(x);
+  alignas(64) float lanes[kLanes];
+  store_lanes(lanes, x);
+  const Vec4 f = folded(lanes);
   return (f[0] + f[2]) + (f[1] + f[3]);
 }
 
 // Four totals at once, the same additions on transposed vectors.
-QWENVL_INLINE Vec4 totals(const Lanes& x0, const Lanes& x1, const Lanes& x2, const Lanes& x3) {
-  const Vec4 a = folded(x0), b = folded(x1), c = folded(x2), d = folded(x3);
+QWENVL_INLINE Vec4 totals(const float* lanes) {
+  const Vec4 a = folded(lanes), b = folded(lanes + kLanes);
+  const Vec4 c = folded(lanes + 2 * kLanes), d = folded(lanes + 3 * kLanes);
   const Vec4 ab02 = __builtin_shufflevector(a, b, 0, 4, 2, 6), ab13 = __builtin_shufflevector(a, b, 1, 5, 3, 7);
   const Vec4 cd02 = __builtin_shufflevector(c, d, 0, 4, 2, 6), cd13 = __builtin_shufflevector(c, d, 1, 5, 3, 7);
   const Vec4 t0 = __builtin_shufflevector(ab02, cd02, 0, 1, 4, 5);
@@ -330,53 +328,72 @@ void unpack(const void* row, DType format, bool round_to_bf16, std::int64_t k, s
   });
 }
 
-// A register tile: kM rows of a times kN rows of w, 16 partial sums each. kIsPadded: k is a multiple
-// of kLanes (code for a rest would keep the compiler from holding the sums in registers).
-template <int kM, int kN, class W, bool kRoundToBf16, bool kIsPadded>
-QWENVL_INLINE void tile(const float* a, std::int64_t lda, const W* w, std::int64_t ldw, std::int64_t k,
-                        float* c, std::int64_t ldc) {
+// A register tile: kM rows of a times kN rows of w, 16 partial sums each, left in `sums`.
+// A function of its own with a bare loop: then, and only then, the compiler holds all sums in registers.
+template <int kM, int kN, class W, bool kRoundToBf16>
+__attribute__((noinline)) void tile_sums(const float* a, std::int64_t lda, const W* w, std::int64_t ldw,
+                                         std::int64_t k, float* sums) noexcept {
   Lanes sum[kM][kN];
   QWENVL_UNROLL
   for (int m = 0; m < kM; ++m) {
     QWENVL_UNROLL
     for (int n = 0; n < kN; ++n) sum[m][n] = splat_lanes(0);
   }
-  const auto step = [&](std::int64_t i, std::int64_t width) __attribute__((always_inline)) {
+  for (std::int64_t i = 0; i + kLanes <= k; i += kLanes) {
     Lanes weights[kN];
     QWENVL_UNROLL
-    for (int n = 0; n < kN; ++n) weights[n] = load_weights<W, kRoundToBf16>(w + n * ldw + i, width);
+    for (int n = 0; n < kN; ++n) weights[n] = load_weights<W, kRoundToBf16>(w + n * ldw + i, kLanes);
     QWENVL_UNROLL
     for (int m = 0; m < kM; ++m) {
       const Lanes row = load_lanes(a + m * lda + i);
       QWENVL_UNROLL
       for (int n = 0; n < kN; ++n) multiply_add(sum[m][n], row, weights[n]);
     }
-  };
-  std::int64_t i = 0;
-  for (; i + kLanes <= k; i += kLanes) step(i, kLanes);
-  if constexpr (!kIsPadded) {
-    if (i < k) step(i, k - i);
   }
   QWENVL_UNROLL
   for (int m = 0; m < kM; ++m) {
-    constexpr int kFours = kN / 4 * 4;
     QWENVL_UNROLL
+    for (int n = 0; n < kN; ++n) store_lanes(sums + (m * kN + n) * kLanes, sum[m][n]);
+  }
+}
+
+// The last k % 16 products of every sum.
+template <class W, bool kRoundToBf16>
+__attribute__((noinline)) void add_rest(const float* a, std::int64_t lda, std::int64_t m, const W* w,
+                                        std::int64_t ldw, std::int64_t n, std::int64_t k, float* sums) noexcept {
+  const std::int64_t done = k / kLanes * kLanes;
+  for (std::int64_t i = 0; i < m * n; ++i) {
+    Lanes sum = load_lanes(sums + i * kLanes);
+    multiply_add(sum, load_lanes(a + i / n * lda + done),
+                 load_weights<W, kRoundToBf16>(w + i % n * ldw + done, k - done));
+    store_lanes(sums + i * kLanes, sum);
+  }
+}
+
+template <int kM, int kN, class W, bool kRoundToBf16>
+QWENVL_INLINE void tile(const float* a, std::int64_t lda, const W* w, std::int64_t ldw, std::int64_t k,
+                        float* c, std::int64_t ldc) {
+  alignas(64) float sums[kM * kN * kLanes];
+  tile_sums<kM, kN, W, kRoundToBf16>(a, lda, w, ldw, k, sums);
+  if (k % kLanes != 0) add_rest<W, kRoundToBf16>(a, lda, kM, w, ldw, kN, k, sums);
+  constexpr int kFours = kN / 4 * 4;
+  for (int m = 0; m < kM; ++m) {
+    const float* row = sums + m * kN * kLanes;
     for (int n = 0; n < kFours; n += 4) {
-      const Vec4 t = totals(sum[m][n], sum[m][n + 1], sum[m][n + 2], sum[m][n + 3]);
+      const Vec4 t = totals(row + n * kLanes);
       __builtin_memcpy(c + m * ldc + n, &t, sizeof t);
     }
-    QWENVL_UNROLL
-    for (int n = kFours; n < kN; ++n) c[m * ldc + n] = total(sum[m][n]);
+    for (int n = kFours; n < kN; ++n) c[m * ldc + n] = total(load_lanes(row + n * kLanes));
   }
 }
 
 // One strip of kM rows against all n weights.
-template <int kM, int kN, class W, bool kRoundToBf16, bool kIsPadded = false>
+template <int kM, int kN, class W, bool kRoundToBf16>
 QWENVL_INLINE void strip(const float* a, std::int64_t lda, const W* w, std::int64_t ldw, std::int64_t n,
                          std::int64_t k, float* c, std::int64_t ldc) {
   std::int64_t j = 0;
-  for (; j + kN <= n; j += kN) tile<kM, kN, W, kRoundToBf16, kIsPadded>(a, lda, w + j * ldw, ldw, k, c + j, ldc);
-  for (; j < n; ++j) tile<kM, 1, W, kRoundToBf16, kIsPadded>(a, lda, w + j * ldw, ldw, k, c + j, ldc);
+  for (; j + kN <= n; j += kN) tile<kM, kN, W, kRoundToBf16>(a, lda, w + j * ldw, ldw, k, c + j, ldc);
+  for (; j < n; ++j) tile<kM, 1, W, kRoundToBf16>(a, lda, w + j * ldw, ldw, k, c + j, ldc);
 }
 
 void gemm(const float* a, std::int64_t lda, std::int64_t m, const float* w, std::int64_t ldw,
@@ -387,10 +404,10 @@ void gemm(const float* a, std::int64_t lda, std::int64_t m, const float* w, std:
     const std::int64_t n_here = n - j < kN ? n - j : kN;
     std::int64_t i = 0;
     for (; i + kM <= m; i += kM) {
-      strip<kM, kN, float, false, true>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j, ldc);
+      strip<kM, kN, float, false>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j, ldc);
     }
     for (; i < m; ++i) {
-      strip<1, kN, float, false, true>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j, ldc);
+      strip<1, kN, float, false>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j, ldc);
     }
   }
 }
@@ -423,7 +440,7 @@ constexpr int kKeyGroups = kKvPageTokens / kLanes;  // 4
 
 // scores[m, 64] = q[m, D] · keys[D, 64]
 template <int kM>
-QWENVL_INLINE void score_rows(const AttentionTile& t, std::int64_t first) {
+__attribute__((noinline)) void score_rows(const AttentionTile& t, std::int64_t first) {
   Lanes sum[kM][kKeyGroups];
   QWENVL_UNROLL
   for (int m = 0; m < kM; ++m) {
@@ -480,7 +497,7 @@ QWENVL_INLINE void soften_row(const AttentionTile& t, std::int64_t row, std::int
 
 // out[m, D] += scores[m, 64] · values[64, D], kGroups groups of 16 columns from column `first_d` on.
 template <int kM, int kGroups>
-QWENVL_INLINE void weigh_rows(const AttentionTile& t, std::int64_t first, std::int64_t first_d,
+__attribute__((noinline)) void weigh_rows(const AttentionTile& t, std::int64_t first, std::int64_t first_d,
                               std::int64_t padded) {
   Lanes sum[kM][kGroups];
   QWENVL_UNROLL
