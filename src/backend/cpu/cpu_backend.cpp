@@ -303,7 +303,7 @@ void CpuBackend::attention_cached(Tensor q, int n_heads, const KvView& kv, int l
 
 void CpuBackend::attention_spans(Tensor q, Tensor k, Tensor v, int n_heads,
                                  std::span<const AttentionSpan> spans, float scale, Tensor out) {
-  constexpr std::int64_t kBlockRows = 128;
+  constexpr std::int64_t kBlockRows = 256;  // more rows share the work of laying out a key tile
   const int head_dim = static_cast<int>(q.row_width() / n_heads);
   std::vector<AttentionSpan> blocks;
   for (const AttentionSpan& span : spans) {

@@ -467,15 +467,27 @@ __attribute__((noinline)) void score_rows(const AttentionTile& t, std::int64_t f
   }
 }
 
+QWENVL_INLINE VecF larger(VecF a, VecF b) { return a > b ? a : b; }
+
+QWENVL_INLINE float largest_of(VecF x) {
+  float largest = x[0];
+  for (int i = 1; i < kVector; ++i) largest = x[i] > largest ? x[i] : largest;
+  return largest;
+}
+
 // Scores → probabilities; moves the running maximum and sum on and rescales the running output.
 QWENVL_INLINE void soften_row(const AttentionTile& t, std::int64_t row, std::int64_t padded) {
   float* scores = t.scores + row * kKvPageTokens;
   const int visible = t.visible[row] < kKvPageTokens ? t.visible[row] : kKvPageTokens;
-  float largest = t.maxima[row];
-  for (int j = 0; j < kKvPageTokens; ++j) {
-    scores[j] = j < visible ? scores[j] * t.scale : -__builtin_inff();
+  for (int j = visible < 0 ? 0 : visible; j < kKvPageTokens; ++j) scores[j] = -__builtin_inff();
+  VecF maxima = splat(-__builtin_inff());
+  for (int j = 0; j < kKvPageTokens; j += kVector) {
+    const VecF scaled = load_vector(scores + j) * splat(t.scale);
+    store_vector(scores + j, scaled);
+    maxima = larger(scaled, maxima);
   }
-  for (int j = 0; j < kKvPageTokens; ++j) largest = scores[j] > largest ? scores[j] : largest;
+  const float tile_largest = largest_of(maxima);
+  const float largest = tile_largest > t.maxima[row] ? tile_largest : t.maxima[row];
   const VecF shift = splat(largest);
   Lanes sum = splat_lanes(0);
   for (int g = 0; g < kKeyGroups; ++g) {
@@ -489,6 +501,7 @@ QWENVL_INLINE void soften_row(const AttentionTile& t, std::int64_t row, std::int
   const float rescale = exp_vector(splat(t.maxima[row]) - shift)[0];
   t.maxima[row] = largest;
   t.sums[row] = t.sums[row] * rescale + total(sum);
+  if (rescale == 1.0f) return;
   float* out = t.out + row * padded;
   for (std::int64_t d = 0; d < padded; d += kVector) {
     store_vector(out + d, load_vector(out + d) * splat(rescale));
