@@ -54,7 +54,8 @@ class SamplingDecoding final : public Decoding {
   void start(std::span<float> logits, const Emit& emit) {
     is_first_ = false;
     for (int i = 1; i < options_.settings.num_return_sequences; ++i) {
-      choices_.push_back({choices_[0].sequence.fork(), RandomStream(options_.seed, static_cast<std::uint64_t>(i)), false});
+      choices_.push_back({choices_[0].sequence.fork(),
+                          RandomStream(options_.seed, static_cast<std::uint64_t>(i)), false});
     }
     for (std::size_t i = 0; i < choices_.size(); ++i) {
       std::vector<float> own(logits.begin(), logits.end());
@@ -87,9 +88,12 @@ class SamplingDecoding final : public Decoding {
     event.text = sequence.detokenizer.push(id);
     event.tokens.push_back(describe(id, logprobs));
     const auto& eos = options_.settings.eos_token_ids;
-    const bool is_end = std::find(eos.begin(), eos.end(), id) != eos.end() || sequence.detokenizer.is_stopped();
+    const bool is_end =
+        std::find(eos.begin(), eos.end(), id) != eos.end() || sequence.detokenizer.is_stopped();
     const bool is_full = sequence.n_new() >= options_.max_new_tokens;
-    if (is_end || is_full) return finish(index, is_end ? FinishReason::stop : FinishReason::length, std::move(event), emit);
+    if (is_end || is_full)
+      return finish(index, is_end ? FinishReason::stop : FinishReason::length, std::move(event),
+                    emit);
     emit(std::move(event));
   }
 
@@ -100,7 +104,8 @@ class SamplingDecoding final : public Decoding {
       return info;
     }
     info.chosen = logprob_of(id, logprobs, tokenizer_);
-    for (const TokenId best : best_indices(logprobs, static_cast<std::size_t>(options_.n_logprobs))) {
+    for (const TokenId best :
+         best_indices(logprobs, static_cast<std::size_t>(options_.n_logprobs))) {
       info.top.push_back(logprob_of(best, logprobs, tokenizer_));
     }
     return info;
@@ -132,7 +137,8 @@ class SamplingDecoding final : public Decoding {
 
 }  // namespace
 
-std::unique_ptr<Decoding> make_decoding(Sequence prompt, const DecodingOptions& options, const Tokenizer& tokenizer) {
+std::unique_ptr<Decoding> make_decoding(Sequence prompt, const DecodingOptions& options,
+                                        const Tokenizer& tokenizer) {
   if (options.settings.num_beams > 1) return make_beam_search(std::move(prompt), options);
   return std::make_unique<SamplingDecoding>(std::move(prompt), options, tokenizer);
 }

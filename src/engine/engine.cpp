@@ -21,7 +21,8 @@ namespace {
 constexpr int kDefaultNewTokens = 1024;
 
 template <class T>
-T chosen(const char* option, const std::string& value, std::initializer_list<std::pair<const char*, T>> names) {
+T chosen(const char* option, const std::string& value,
+         std::initializer_list<std::pair<const char*, T>> names) {
   std::string known;
   for (const auto& [name, meaning] : names) {
     if (value == name) return meaning;
@@ -32,14 +33,18 @@ T chosen(const char* option, const std::string& value, std::initializer_list<std
 
 PreprocessOptions preprocess_options(const EngineOptions& o) {
   PreprocessOptions p;
-  p.rule = chosen<ResizeRule>("resize_rule", o.resize_rule,
-                              {{"qwen_vl_utils", ResizeRule::qwen_vl_utils}, {"hf", ResizeRule::hf}});
-  p.kernel = chosen<ResizeKernel>("resize_kernel", o.resize_kernel,
-                                  {{"pillow", ResizeKernel::pillow}, {"torch_int16", ResizeKernel::torch_int16}});
-  p.normalisation = chosen<Normalisation>("normalisation", o.normalisation,
-                                          {{"slow", Normalisation::slow}, {"fast", Normalisation::fast}});
-  p.temporal_ids = chosen<TemporalIds>("temporal_ids", o.temporal_ids,
-                                       {{"float", TemporalIds::true_time}, {"int", TemporalIds::whole_seconds}});
+  p.rule =
+      chosen<ResizeRule>("resize_rule", o.resize_rule,
+                         {{"qwen_vl_utils", ResizeRule::qwen_vl_utils}, {"hf", ResizeRule::hf}});
+  p.kernel = chosen<ResizeKernel>(
+      "resize_kernel", o.resize_kernel,
+      {{"pillow", ResizeKernel::pillow}, {"torch_int16", ResizeKernel::torch_int16}});
+  p.normalisation =
+      chosen<Normalisation>("normalisation", o.normalisation,
+                            {{"slow", Normalisation::slow}, {"fast", Normalisation::fast}});
+  p.temporal_ids =
+      chosen<TemporalIds>("temporal_ids", o.temporal_ids,
+                          {{"float", TemporalIds::true_time}, {"int", TemporalIds::whole_seconds}});
   return p;
 }
 
@@ -79,13 +84,18 @@ std::uint64_t fresh_seed() {
 
 struct Engine::Impl {
   explicit Impl(const EngineOptions& o)
-      : options(o), preprocess(preprocess_options(o)),
-        loader(chosen<Loader>("loader", o.loader, {{"qwen_vl_utils", Loader::qwen_vl_utils}, {"hf", Loader::hf}})),
-        checkpoint(Checkpoint::open(resolve_model(o.model))), tokenizer(Tokenizer::from_folder(checkpoint.folder())),
+      : options(o),
+        preprocess(preprocess_options(o)),
+        loader(chosen<Loader>("loader", o.loader,
+                              {{"qwen_vl_utils", Loader::qwen_vl_utils}, {"hf", Loader::hf}})),
+        checkpoint(Checkpoint::open(resolve_model(o.model))),
+        tokenizer(Tokenizer::from_folder(checkpoint.folder())),
         model(make_model(checkpoint, compute_type(o.compute))),
-        defaults(parse_generation_config(checkpoint.text_of("generation_config.json"),
-                                         (checkpoint.folder() / "generation_config.json").string())),
-        max_context(context_limit(o, model->info())), backend(make_backend(o.backend, thread_count(o))),
+        defaults(
+            parse_generation_config(checkpoint.text_of("generation_config.json"),
+                                    (checkpoint.folder() / "generation_config.json").string())),
+        max_context(context_limit(o, model->info())),
+        backend(make_backend(o.backend, thread_count(o))),
         scheduler(*model, tokenizer, *backend, scheduler_options(o, model->info())) {
     load_ms = watch.milliseconds();
   }
@@ -93,38 +103,46 @@ struct Engine::Impl {
   static std::int64_t context_limit(const EngineOptions& o, const ModelInfo& info) {
     if (o.max_context_tokens == 0) return info.max_positions;
     if (o.max_context_tokens < 1 || o.max_context_tokens > info.max_positions) {
-      fail(ErrorKind::bad_request, "max_context_tokens: found {}, expected 1 to the model's {}", o.max_context_tokens,
-           info.max_positions);
+      fail(ErrorKind::bad_request, "max_context_tokens: found {}, expected 1 to the model's {}",
+           o.max_context_tokens, info.max_positions);
     }
     return o.max_context_tokens;
   }
 
-  // Pictures are read, decoded and resized one after the other, so that only one is held in full size.
+  // Pictures are read, decoded and resized one after the other, so that only one is held in full
+  // size.
   VisionInput prepare(const Picture& picture, PictureInfo& info) const {
     SourceBytes source{picture.source.empty() ? "picture" : picture.source, picture.bytes};
     if (picture.bytes.empty()) source = read_source(picture.source);
     const Image image = decode_image(source.bytes, source.name, loader);
-    const SizeWish wish{picture.options.min_pixels, picture.options.max_pixels, picture.options.resized_height,
-                        picture.options.resized_width};
+    const SizeWish wish{picture.options.min_pixels, picture.options.max_pixels,
+                        picture.options.resized_height, picture.options.resized_width};
     VisionInput input;
     try {
       input = model->prepare_image(image, wish, preprocess);
     } catch (const Error& e) {
       throw Error(e.kind(), source.name + ": " + e.what());
     }
-    info = {source.name, image.width, image.height, input.frames[0].width, input.frames[0].height,
+    info = {source.name,
+            image.width,
+            image.height,
+            input.frames[0].width,
+            input.frames[0].height,
             static_cast<int>(input.n_tokens)};
     return input;
   }
 
   Conversation conversation(const Request& request) const {
     Conversation out;
-    if (request.messages.empty()) fail(ErrorKind::bad_request, "request: no messages, expected at least one");
+    if (request.messages.empty())
+      fail(ErrorKind::bad_request, "request: no messages, expected at least one");
     for (const Message& message : request.messages) {
       TemplateMessage& to = out.messages.emplace_back();
       to.role = message.role;
       for (const Part& part : message.parts) {
-        to.parts.push_back({part.kind == Part::Kind::text ? TemplatePart::Kind::text : TemplatePart::Kind::image, part.text});
+        to.parts.push_back(
+            {part.kind == Part::Kind::text ? TemplatePart::Kind::text : TemplatePart::Kind::image,
+             part.text});
       }
     }
     out.options.add_vision_id = request.add_vision_id;
@@ -162,17 +180,20 @@ struct Engine::Impl {
 
   void check(const Request& request, const GenerationSettings& settings) const {
     for (const std::string& stop : request.stop) {
-      if (stop.empty()) fail(ErrorKind::bad_request, "stop: found an empty string, expected text to stop at");
+      if (stop.empty())
+        fail(ErrorKind::bad_request, "stop: found an empty string, expected text to stop at");
     }
     if (request.n_logprobs < -1 || request.n_logprobs > model->info().vocabulary) {
-      fail(ErrorKind::bad_request, "logprobs: found {}, expected 0 to {}", request.n_logprobs, model->info().vocabulary);
+      fail(ErrorKind::bad_request, "logprobs: found {}, expected 0 to {}", request.n_logprobs,
+           model->info().vocabulary);
     }
     if (request.n_logprobs >= 0 && settings.num_beams > 1) {
       fail(ErrorKind::unsupported, "logprobs: not available with beams, expected num_beams 1");
     }
     for (const std::int32_t id : settings.eos_token_ids) {
       if (id < 0 || id >= model->info().vocabulary) {
-        fail(ErrorKind::bad_request, "eos_token_ids: found {}, expected ids of the vocabulary, 0 to {}", id,
+        fail(ErrorKind::bad_request,
+             "eos_token_ids: found {}, expected ids of the vocabulary, 0 to {}", id,
              model->info().vocabulary - 1);
       }
     }
@@ -183,7 +204,8 @@ struct Engine::Impl {
     const std::int64_t wanted = settings.max_new_tokens.value_or(1);
     if (room < wanted) {
       fail(ErrorKind::bad_request,
-           "prompt: {} tokens ({} of them pictures) and {} new ones, expected at most {} in all: make pictures smaller "
+           "prompt: {} tokens ({} of them pictures) and {} new ones, expected at most {} in all: "
+           "make pictures smaller "
            "(max_pixels), shorten the text or lower max_new_tokens",
            usage.prompt_tokens, usage.picture_tokens, wanted, max_context);
     }
@@ -204,7 +226,9 @@ struct Engine::Impl {
   double load_ms = 0;
 };
 
-Engine Engine::open(const EngineOptions& options) { return Engine(std::make_unique<Impl>(options)); }
+Engine Engine::open(const EngineOptions& options) {
+  return Engine(std::make_unique<Impl>(options));
+}
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 Engine::Engine(Engine&&) noexcept = default;
@@ -226,7 +250,8 @@ EventStream Engine::submit(const Request& request) {
 }
 
 std::vector<std::int32_t> Engine::tokenize(const std::string& text, bool parse_special) const {
-  return impl_->tokenizer.encode(text, parse_special ? SpecialTokens::parse : SpecialTokens::as_text);
+  return impl_->tokenizer.encode(text,
+                                 parse_special ? SpecialTokens::parse : SpecialTokens::as_text);
 }
 
 std::string Engine::detokenize(const std::vector<std::int32_t>& ids, bool skip_special) const {

@@ -38,7 +38,8 @@ void EventStream::cancel() {
 Answer collect(EventStream stream) {
   Answer answer;
   const auto choice = [&](int index) -> Choice& {
-    if (answer.choices.size() <= static_cast<std::size_t>(index)) answer.choices.resize(static_cast<std::size_t>(index) + 1);
+    if (answer.choices.size() <= static_cast<std::size_t>(index))
+      answer.choices.resize(static_cast<std::size_t>(index) + 1);
     return answer.choices[static_cast<std::size_t>(index)];
   };
   for (Event event; stream.next(event);) {

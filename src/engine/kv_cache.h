@@ -22,7 +22,7 @@ class KvPool {
   const KvLayout& layout() const { return layout_; }
   std::int64_t max_pages() const { return max_pages_; }
 
-  Page* take();              // throws out_of_memory at the limit; admission keeps that from happening
+  Page* take();  // throws out_of_memory at the limit; admission keeps that from happening
   void give_back(Page* page);  // one owner less
 
  private:

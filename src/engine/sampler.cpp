@@ -11,7 +11,8 @@ namespace {
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 // s < 0 ? s · p : s / p, once for every distinct id so far.
-void penalise_repetition(float penalty, std::span<const std::int32_t> ids, std::span<float> scores) {
+void penalise_repetition(float penalty, std::span<const std::int32_t> ids,
+                         std::span<float> scores) {
   std::vector<bool> seen(scores.size());
   for (const std::int32_t id : ids) {
     if (seen[static_cast<std::size_t>(id)]) continue;
@@ -22,7 +23,8 @@ void penalise_repetition(float penalty, std::span<const std::int32_t> ids, std::
 }
 
 // Bans every id that would complete an n-gram already present.
-void ban_repeated_ngrams(std::size_t n, std::span<const std::int32_t> ids, std::span<float> scores) {
+void ban_repeated_ngrams(std::size_t n, std::span<const std::int32_t> ids,
+                         std::span<float> scores) {
   if (ids.size() + 1 < n) return;
   const auto prefix = ids.last(n - 1);
   for (std::size_t i = 0; i + n <= ids.size(); ++i) {
@@ -35,7 +37,8 @@ void ban_repeated_ngrams(std::size_t n, std::span<const std::int32_t> ids, std::
 void keep_top_k(std::size_t k, std::span<float> scores) {
   if (k >= scores.size()) return;
   std::vector<float> sorted(scores.begin(), scores.end());
-  std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(k - 1), sorted.end(), std::greater<>());
+  std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(k - 1),
+                   sorted.end(), std::greater<>());
   const float threshold = sorted[k - 1];  // ties with the k-th survive
   for (float& score : scores) {
     if (score < threshold) score = kNever;
@@ -48,7 +51,8 @@ void keep_top_p(float p, std::span<float> scores) {
   for (std::size_t i = 0; i < scores.size(); ++i) {
     if (scores[i] != kNever) order.push_back(static_cast<std::int32_t>(i));
   }
-  std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return scores[a] < scores[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::int32_t a, std::int32_t b) { return scores[a] < scores[b]; });
   const float largest = scores[static_cast<std::size_t>(order.back())];
   double total = 0;
   for (const std::int32_t id : order) total += std::exp(double{scores[id]} - largest);
@@ -80,12 +84,14 @@ double RandomStream::uniform() {
 
 void apply_processors(const GenerationSettings& settings, std::span<const std::int32_t> ids,
                       std::int64_t n_new, std::span<float> scores) {
-  if (settings.repetition_penalty != 1) penalise_repetition(settings.repetition_penalty, ids, scores);
+  if (settings.repetition_penalty != 1)
+    penalise_repetition(settings.repetition_penalty, ids, scores);
   if (settings.no_repeat_ngram_size > 0) {
     ban_repeated_ngrams(static_cast<std::size_t>(settings.no_repeat_ngram_size), ids, scores);
   }
   if (n_new < settings.min_new_tokens) {
-    for (const std::int32_t id : settings.eos_token_ids) scores[static_cast<std::size_t>(id)] = kNever;
+    for (const std::int32_t id : settings.eos_token_ids)
+      scores[static_cast<std::size_t>(id)] = kNever;
   }
 }
 
@@ -128,7 +134,9 @@ std::vector<std::int32_t> best_indices(std::span<const float> scores, std::size_
   std::iota(order.begin(), order.end(), 0);
   n = std::min(n, order.size());
   std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n), order.end(),
-                    [&](std::int32_t a, std::int32_t b) { return scores[a] != scores[b] ? scores[a] > scores[b] : a < b; });
+                    [&](std::int32_t a, std::int32_t b) {
+                      return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
+                    });
   order.resize(n);
   return order;
 }

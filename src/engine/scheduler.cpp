@@ -10,7 +10,9 @@
 namespace qwenvl {
 namespace {
 
-std::int64_t pages_of(std::int64_t n_tokens) { return (n_tokens + kKvPageTokens - 1) / kKvPageTokens; }
+std::int64_t pages_of(std::int64_t n_tokens) {
+  return (n_tokens + kKvPageTokens - 1) / kKvPageTokens;
+}
 
 Trace trace_from_settings() {
   const auto folder = setting("QWENVL_TRACE");
@@ -28,15 +30,20 @@ struct Scheduler::StepRows {
   };
   Batch batch;
   std::vector<std::vector<std::int32_t>> axes{3};  // positions axis by axis, joined at the end
-  std::vector<Target> targets;  // one per entry of batch.kv.sequences
+  std::vector<Target> targets;                     // one per entry of batch.kv.sequences
 
   std::int64_t n() const { return static_cast<std::int64_t>(batch.ids.size()); }
 };
 
 Scheduler::Scheduler(const Model& model, const Tokenizer& tokenizer, Backend& backend,
                      const SchedulerOptions& options)
-    : model_(model), tokenizer_(tokenizer), backend_(backend), options_(options), trace_(trace_from_settings()),
-      pool_(model.info().kv, options.max_pages), vision_cache_(options.vision_cache_bytes),
+    : model_(model),
+      tokenizer_(tokenizer),
+      backend_(backend),
+      options_(options),
+      trace_(trace_from_settings()),
+      pool_(model.info().kv, options.max_pages),
+      vision_cache_(options.vision_cache_bytes),
       thread_([this] { loop(); }) {}
 
 Scheduler::~Scheduler() {
@@ -59,10 +66,11 @@ std::int64_t Scheduler::pages_for(const Job& job) const {
                                               : pages_of(n_prompt) + n_sequences * (own + 1);
   if (pages > options_.max_pages) {
     fail(ErrorKind::out_of_memory,
-         "request: its key/value cache takes up to {} MB ({} prompt tokens, {} new, {} sequences), expected at most "
+         "request: its key/value cache takes up to {} MB ({} prompt tokens, {} new, {} sequences), "
+         "expected at most "
          "{} MB: lower max_new_tokens or the picture size, or raise kv_cache_bytes",
-         pages * pool_.layout().page_bytes() >> 20, n_prompt, job.options.max_new_tokens, n_sequences,
-         options_.max_pages * pool_.layout().page_bytes() >> 20);
+         pages * pool_.layout().page_bytes() >> 20, n_prompt, job.options.max_new_tokens,
+         n_sequences, options_.max_pages * pool_.layout().page_bytes() >> 20);
   }
   return pages;
 }
@@ -108,8 +116,8 @@ void Scheduler::admit() {
     Job& job = *waiting_.front();
     if (n_pages_reserved_ + job.n_pages_reserved > options_.max_pages) return;
     n_pages_reserved_ += job.n_pages_reserved;
-    Sequence prompt{job.prompt.ids, static_cast<std::int64_t>(job.prompt.ids.size()), job.prompt.next_position,
-                    KvCache(pool_), Detokenizer(tokenizer_, job.stop)};
+    Sequence prompt{job.prompt.ids, static_cast<std::int64_t>(job.prompt.ids.size()),
+                    job.prompt.next_position, KvCache(pool_), Detokenizer(tokenizer_, job.stop)};
     job.decoding = make_decoding(std::move(prompt), job.options, tokenizer_);
     active_.splice(active_.end(), waiting_, waiting_.begin());
   }
@@ -137,7 +145,8 @@ void Scheduler::encode(Job& job) {
   if (!known) {
     const DType type = model_.info().compute;
     auto fresh = std::make_shared<Features>();
-    fresh->memory.resize(static_cast<std::size_t>(input.n_tokens * model_.info().feature_width) * size_of(type));
+    fresh->memory.resize(static_cast<std::size_t>(input.n_tokens * model_.info().feature_width) *
+                         size_of(type));
     fresh->view = Tensor(fresh->memory.data(), type, {input.n_tokens, model_.info().feature_width});
     const Trace trace = encode_trace(job);
     model_.encode(backend_, workspace_, input, fresh->view, &trace);
@@ -155,12 +164,14 @@ void Scheduler::encode(Job& job) {
 Trace Scheduler::encode_trace(const Job& job) {
   return [this, &job](const char* name, int layer, const Tensor& value) {
     if (trace_) trace_(name, layer, value);
-    if (job.stream->is_cancelled) fail(ErrorKind::cancelled, "request: cancelled while encoding a picture");
+    if (job.stream->is_cancelled)
+      fail(ErrorKind::cancelled, "request: cancelled while encoding a picture");
     if (std::string_view(name) != "vision.block") return;
     Event event;
     event.kind = Event::Kind::progress;
     event.stage = "encode";
-    event.done = static_cast<std::int64_t>(job.features.size()) * model_.info().n_vision_layers + layer + 1;
+    event.done =
+        static_cast<std::int64_t>(job.features.size()) * model_.info().n_vision_layers + layer + 1;
     event.total = static_cast<std::int64_t>(job.media.size()) * model_.info().n_vision_layers;
     job.stream->push(std::move(event));
   };
@@ -177,21 +188,25 @@ bool Scheduler::step() {
     if (!job.is_prefilled) {
       if (!has_prefill) add_prefill(job, rows);
       has_prefill = true;
-    } else if (rows.targets.empty() ||
-               rows.targets.size() + job.decoding->running().size() <= static_cast<std::size_t>(options_.max_batch_sequences)) {
+    } else if (rows.targets.empty() || rows.targets.size() + job.decoding->running().size() <=
+                                           static_cast<std::size_t>(options_.max_batch_sequences)) {
       add_decode(job, rows);
       served.push_back(it);
     }
   }
   if (rows.targets.empty()) return false;
-  for (const auto& it : served) active_.splice(active_.end(), active_, it);  // the others go first next time
-  for (const auto& axis : rows.axes) rows.batch.positions.insert(rows.batch.positions.end(), axis.begin(), axis.end());
-  std::vector<float> logits(rows.batch.logit_rows.size() * static_cast<std::size_t>(model_.info().vocabulary));
+  for (const auto& it : served)
+    active_.splice(active_.end(), active_, it);  // the others go first next time
+  for (const auto& axis : rows.axes)
+    rows.batch.positions.insert(rows.batch.positions.end(), axis.begin(), axis.end());
+  std::vector<float> logits(rows.batch.logit_rows.size() *
+                            static_cast<std::size_t>(model_.info().vocabulary));
   try {
-    model_.forward(backend_, workspace_, rows.batch,
-                   Tensor(logits.data(), DType::f32,
-                          {static_cast<std::int64_t>(rows.batch.logit_rows.size()), model_.info().vocabulary}),
-                   trace_ ? &trace_ : nullptr);
+    model_.forward(
+        backend_, workspace_, rows.batch,
+        Tensor(logits.data(), DType::f32,
+               {static_cast<std::int64_t>(rows.batch.logit_rows.size()), model_.info().vocabulary}),
+        trace_ ? &trace_ : nullptr);
   } catch (...) {
     for (const auto& target : rows.targets) fail_job(*target.job, std::current_exception());
     return true;
@@ -203,7 +218,8 @@ bool Scheduler::step() {
 void Scheduler::add_prefill(Job& job, StepRows& rows) {
   Sequence& prompt = *job.decoding->running().front();
   const std::int64_t done = prompt.cache.n_tokens();
-  const std::int64_t n = std::min<std::int64_t>(options_.prefill_chunk_tokens, prompt.n_prompt - done);
+  const std::int64_t n =
+      std::min<std::int64_t>(options_.prefill_chunk_tokens, prompt.n_prompt - done);
   const std::int64_t first_row = rows.n();
   for (const MediaSlot& slot : job.prompt.slots) {
     const std::int64_t begin = std::max(slot.first_token, done);
@@ -211,7 +227,8 @@ void Scheduler::add_prefill(Job& job, StepRows& rows) {
     if (begin >= end) continue;
     rows.batch.features.push_back(
         {first_row + begin - done,
-         job.features[static_cast<std::size_t>(slot.media)]->view.slice_rows(begin - slot.first_token, end - begin)});
+         job.features[static_cast<std::size_t>(slot.media)]->view.slice_rows(
+             begin - slot.first_token, end - begin)});
   }
   add_rows(prompt, done, n, job, rows);
   job.is_prefilled = done + n == prompt.n_prompt;
@@ -228,8 +245,10 @@ void Scheduler::add_decode(Job& job, StepRows& rows) {
 }
 
 // ids [first_id, first_id + n) of a sequence whose cache holds exactly the ids before.
-void Scheduler::add_rows(Sequence& sequence, std::int64_t first_id, std::int64_t n, Job& job, StepRows& rows) {
-  QWENVL_CHECK(sequence.cache.n_tokens() == first_id, "cache of {} tokens, next id {}", sequence.cache.n_tokens(), first_id);
+void Scheduler::add_rows(Sequence& sequence, std::int64_t first_id, std::int64_t n, Job& job,
+                         StepRows& rows) {
+  QWENVL_CHECK(sequence.cache.n_tokens() == first_id, "cache of {} tokens, next id {}",
+               sequence.cache.n_tokens(), first_id);
   sequence.cache.prepare(n);
   rows.batch.kv.sequences.push_back({rows.n(), n, first_id, sequence.cache.pages()});
   for (std::int64_t i = first_id; i < first_id + n; ++i) {
@@ -238,7 +257,8 @@ void Scheduler::add_rows(Sequence& sequence, std::int64_t first_id, std::int64_t
       const std::int64_t in_prompt = static_cast<std::int64_t>(axis) * sequence.n_prompt + i;
       rows.axes[axis].push_back(i < sequence.n_prompt
                                     ? job.prompt.positions[static_cast<std::size_t>(in_prompt)]
-                                    : sequence.next_position + static_cast<std::int32_t>(i - sequence.n_prompt));
+                                    : sequence.next_position +
+                                          static_cast<std::int32_t>(i - sequence.n_prompt));
     }
   }
 }
@@ -278,7 +298,9 @@ void Scheduler::deliver(StepRows& rows, std::vector<float>& logits) {
 void Scheduler::deliver_to(Job& job, std::vector<std::span<float>> logits) {
   for (const auto& row : logits) {
     if (!std::isfinite(row[static_cast<std::size_t>(argmax(row))])) {
-      fail(ErrorKind::bad_file, "model: the logits are not finite; the checkpoint's weights are damaged or overflow in {}",
+      fail(ErrorKind::bad_file,
+           "model: the logits are not finite; the checkpoint's weights are damaged or overflow in "
+           "{}",
            name_of(model_.info().compute));
     }
   }

@@ -52,7 +52,8 @@ struct SchedulerOptions {
 class Scheduler {
  public:
   // All references must outlive this.
-  Scheduler(const Model& model, const Tokenizer& tokenizer, Backend& backend, const SchedulerOptions& options);
+  Scheduler(const Model& model, const Tokenizer& tokenizer, Backend& backend,
+            const SchedulerOptions& options);
   ~Scheduler();  // cancels what is in flight
 
   // Pages a job can need at most. Throws out_of_memory when it could never be admitted.
@@ -71,7 +72,8 @@ class Scheduler {
   Trace encode_trace(const Job& job);
   void add_prefill(Job& job, StepRows& rows);
   void add_decode(Job& job, StepRows& rows);
-  void add_rows(Sequence& sequence, std::int64_t first_id, std::int64_t n, Job& job, StepRows& rows);
+  void add_rows(Sequence& sequence, std::int64_t first_id, std::int64_t n, Job& job,
+                StepRows& rows);
   void deliver(StepRows& rows, std::vector<float>& logits);
   void deliver_to(Job& job, std::vector<std::span<float>> logits);
   Decoding::Emit emit_for(Job& job);
