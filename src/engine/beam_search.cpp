@@ -41,6 +41,7 @@ class BeamSearch final : public Decoding {
   }
 
   void cancel(const Emit& emit) override {
+    if (beams_.empty()) return;  // finished already
     beams_.clear();
     for (int i = 0; i < options_.settings.num_return_sequences; ++i) {
       Event event;
@@ -56,8 +57,8 @@ class BeamSearch final : public Decoding {
  private:
   struct Beam {
     Sequence sequence;
-    float score;                      // sum of the log-probabilities of its new tokens
-    std::vector<std::string> pieces;  // text certain so far
+    float score;       // sum of the log-probabilities of its new tokens
+    std::string text;  // certain so far
   };
   struct Candidate {
     std::size_t beam;
@@ -122,9 +123,9 @@ class BeamSearch final : public Decoding {
     for (const Candidate& candidate : candidates) {
       if (next.size() == n_beams()) break;
       const Beam& parent = beams_[candidate.beam];
-      Beam beam{parent.sequence.fork(), candidate.score, parent.pieces};
+      Beam beam{parent.sequence.fork(), candidate.score, parent.text};
       beam.sequence.ids.push_back(candidate.id);
-      beam.pieces.push_back(beam.sequence.detokenizer.push(candidate.id));
+      beam.text += beam.sequence.detokenizer.push(candidate.id);
       next.push_back(std::move(beam));
     }
     return next;
@@ -142,10 +143,10 @@ class BeamSearch final : public Decoding {
           parent.sequence.ids.begin() + static_cast<std::ptrdiff_t>(parent.sequence.n_prompt),
           parent.sequence.ids.end());
       done.new_ids.push_back(candidate.id);
-      for (const std::string& piece : parent.pieces) done.text += piece;
-      done.text += detokenizer.push(candidate.id);
+      done.text = parent.text + detokenizer.push(candidate.id);
       done.text += detokenizer.finish();
       done.matched_stop = detokenizer.matched_stop();
+      if (detokenizer.is_stopped()) done.reason = FinishReason::stop;
       finished_.push_back(std::move(done));
     }
     std::stable_sort(finished_.begin(), finished_.end(),

@@ -37,6 +37,7 @@ class SamplingDecoding final : public Decoding {
   }
 
   void cancel(const Emit& emit) override {
+    if (is_first_) fork_choices();
     for (std::size_t i = 0; i < choices_.size(); ++i) {
       if (!choices_[i].is_finished) finish(static_cast<int>(i), FinishReason::cancelled, {}, emit);
     }
@@ -51,12 +52,16 @@ class SamplingDecoding final : public Decoding {
     bool is_finished;
   };
 
-  void start(std::span<float> logits, const Emit& emit) {
+  void fork_choices() {
     is_first_ = false;
     for (int i = 1; i < options_.settings.num_return_sequences; ++i) {
       choices_.push_back({choices_[0].sequence.fork(),
                           RandomStream(options_.seed, static_cast<std::uint64_t>(i)), false});
     }
+  }
+
+  void start(std::span<float> logits, const Emit& emit) {
+    fork_choices();
     for (std::size_t i = 0; i < choices_.size(); ++i) {
       std::vector<float> own(logits.begin(), logits.end());
       step(static_cast<int>(i), own, emit);
@@ -117,6 +122,7 @@ class SamplingDecoding final : public Decoding {
     last.kind = Event::Kind::text;
     last.choice = index;
     last.text += choice.sequence.detokenizer.finish();
+    if (choice.sequence.detokenizer.is_stopped()) reason = FinishReason::stop;
     if (!last.text.empty() || !last.tokens.empty()) emit(std::move(last));
     Event event;
     event.kind = Event::Kind::finished;

@@ -11,6 +11,7 @@
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/settings.h"
+#include "engine/guard.h"
 #include "engine/machine.h"
 #include "engine/scheduler.h"
 #include "media/source.h"
@@ -66,9 +67,16 @@ SchedulerOptions scheduler_options(const EngineOptions& o, const ModelInfo& info
   };
   positive("max_batch_sequences", o.max_batch_sequences);
   positive("prefill_chunk_tokens", o.prefill_chunk_tokens);
+  const std::uint64_t page_bytes = static_cast<std::uint64_t>(info.kv.page_bytes());
   const std::uint64_t bytes = o.kv_cache_bytes ? o.kv_cache_bytes : available_memory_bytes() / 2;
+  if (bytes < page_bytes) {
+    fail(o.kv_cache_bytes ? ErrorKind::bad_request : ErrorKind::out_of_memory,
+         "kv_cache_bytes: {} {}, expected at least {}, which hold {} tokens",
+         o.kv_cache_bytes ? "found" : "half of the available memory is", bytes, page_bytes,
+         kKvPageTokens);
+  }
   SchedulerOptions s;
-  s.max_pages = static_cast<std::int64_t>(bytes / static_cast<std::uint64_t>(info.kv.page_bytes()));
+  s.max_pages = static_cast<std::int64_t>(bytes / page_bytes);
   s.max_batch_sequences = o.max_batch_sequences;
   s.prefill_chunk_tokens = o.prefill_chunk_tokens;
   s.vision_cache_bytes = o.vision_cache_bytes;
@@ -209,7 +217,16 @@ struct Engine::Impl {
            "(max_pixels), shorten the text or lower max_new_tokens",
            usage.prompt_tokens, usage.picture_tokens, wanted, max_context);
     }
-    return settings.max_new_tokens ? wanted : std::min<std::int64_t>(room, kDefaultNewTokens);
+    if (settings.max_new_tokens) return wanted;
+    const std::int64_t most = std::min<std::int64_t>(room, kDefaultNewTokens);
+    if (settings.min_new_tokens > most) {
+      fail(
+          ErrorKind::bad_request,
+          "min_new_tokens: found {}, expected at most {}: ask for more with max_new_tokens, as far "
+          "as the context has room",
+          settings.min_new_tokens, most);
+    }
+    return most;
   }
 
   const Stopwatch watch;
@@ -227,7 +244,7 @@ struct Engine::Impl {
 };
 
 Engine Engine::open(const EngineOptions& options) {
-  return Engine(std::make_unique<Impl>(options));
+  return guarded([&] { return Engine(std::make_unique<Impl>(options)); });
 }
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
@@ -235,37 +252,40 @@ Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 
 EventStream Engine::submit(const Request& request) {
-  Event prepared;
-  prepared.kind = Event::Kind::prepared;
-  std::unique_ptr<Job> job = impl_->prepare(request, prepared.pictures);
-  job->n_pages_reserved = impl_->scheduler.pages_for(*job);
-  EventStream stream;
-  stream.queue_ = std::make_shared<EventQueue>();
-  job->stream = stream.queue_;
-  prepared.usage = job->usage;
-  prepared.seed = job->options.seed;
-  stream.queue_->push(std::move(prepared));
-  impl_->scheduler.submit(std::move(job));
-  return stream;
+  return guarded([&] {
+    Event prepared;
+    prepared.kind = Event::Kind::prepared;
+    std::unique_ptr<Job> job = impl_->prepare(request, prepared.pictures);
+    EventStream stream;
+    stream.queue_ = std::make_shared<EventQueue>();
+    job->stream = stream.queue_;
+    prepared.usage = job->usage;
+    prepared.seed = job->options.seed;
+    stream.queue_->push(std::move(prepared));
+    impl_->scheduler.submit(std::move(job));
+    return stream;
+  });
 }
 
 std::vector<std::int32_t> Engine::tokenize(const std::string& text, bool parse_special) const {
-  return impl_->tokenizer.encode(text,
-                                 parse_special ? SpecialTokens::parse : SpecialTokens::as_text);
+  const SpecialTokens special = parse_special ? SpecialTokens::parse : SpecialTokens::as_text;
+  return guarded([&] { return impl_->tokenizer.encode(text, special); });
 }
 
 std::string Engine::detokenize(const std::vector<std::int32_t>& ids, bool skip_special) const {
-  return impl_->tokenizer.decode(ids, skip_special);
+  return guarded([&] { return impl_->tokenizer.decode(ids, skip_special); });
 }
 
 std::string Engine::render(const Request& request) const {
-  const Conversation conversation = impl_->conversation(request);
-  return concatenated(render_chat(conversation.messages, conversation.options));
+  return guarded([&] {
+    const Conversation conversation = impl_->conversation(request);
+    return concatenated(render_chat(conversation.messages, conversation.options));
+  });
 }
 
 std::vector<std::int32_t> Engine::prompt_ids(const Request& request) const {
   std::vector<PictureInfo> pictures;
-  return impl_->prepare(request, pictures)->prompt.ids;
+  return guarded([&] { return std::move(impl_->prepare(request, pictures)->prompt.ids); });
 }
 
 }  // namespace qwenvl

@@ -11,7 +11,9 @@ EventStream::EventStream() = default;
 EventStream::EventStream(EventStream&&) noexcept = default;
 
 EventStream& EventStream::operator=(EventStream&& other) noexcept {
-  std::swap(queue_, other.queue_);
+  if (this == &other) return *this;
+  cancel();
+  queue_ = std::move(other.queue_);
   return *this;
 }
 

@@ -25,6 +25,7 @@ KvPool::Page* KvPool::take() {
     }
     page = fresh.get();
     pages_.push_back(std::move(fresh));
+    free_.reserve(pages_.capacity());  // so that giving a page back never fails
   }
   page->n_owners = 1;
   return page;
@@ -58,6 +59,7 @@ void KvCache::prepare(std::int64_t more) {
   if (more == 0) return;
   const std::int64_t first = n_tokens_ / kKvPageTokens,
                      last = (n_tokens_ + more - 1) / kKvPageTokens;
+  pages_.reserve(static_cast<std::size_t>(last + 1));  // a page taken is never lost
   for (std::int64_t i = first; i <= last; ++i) {
     if (i == static_cast<std::int64_t>(pages_.size())) {
       pages_.push_back(pool_->take());

@@ -10,6 +10,14 @@ namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
+constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15u;  // 2^64 divided by the golden ratio
+
+std::uint64_t mixed(std::uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
 // s < 0 ? s · p : s / p, once for every distinct id so far.
 void penalise_repetition(float penalty, std::span<const std::int32_t> ids,
                          std::span<float> scores) {
@@ -53,6 +61,7 @@ void keep_top_p(float p, std::span<float> scores) {
   }
   std::stable_sort(order.begin(), order.end(),
                    [&](std::int32_t a, std::int32_t b) { return scores[a] < scores[b]; });
+  if (order.empty()) return;  // the processors have banned everything
   const float largest = scores[static_cast<std::size_t>(order.back())];
   double total = 0;
   for (const std::int32_t id : order) total += std::exp(double{scores[id]} - largest);
@@ -74,12 +83,14 @@ void keep_min_p(float p, std::span<float> scores) {
 
 }  // namespace
 
-// SplitMix64: every output depends on a counter only.
+// SplitMix64: every output depends on a counter only. Streams begin at places of the counter that
+// are mixed themselves: neighbours would repeat each other's numbers one step later.
+RandomStream::RandomStream(std::uint64_t seed, std::uint64_t stream)
+    : state_(mixed(seed + mixed(stream))) {}
+
 double RandomStream::uniform() {
-  std::uint64_t z = state_ += 0x9e3779b97f4a7c15u;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
+  state_ += kGolden;
+  return static_cast<double>(mixed(state_) >> 11) * 0x1p-53;
 }
 
 void apply_processors(const GenerationSettings& settings, std::span<const std::int32_t> ids,
