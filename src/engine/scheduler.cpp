@@ -107,7 +107,9 @@ bool Scheduler::turn() {
 // Takes over what was submitted; sleeps while there is nothing to do.
 void Scheduler::receive() {
   std::unique_lock lock(mutex_);
-  wake_.wait(lock, [&] { return is_stopping_ || !incoming_.empty() || !active_.empty(); });
+  wake_.wait(lock, [&] {
+    return is_stopping_ || !incoming_.empty() || !waiting_.empty() || !active_.empty();
+  });
   waiting_.splice(waiting_.end(), incoming_);
   if (!is_stopping_) return;
   for (const Jobs* jobs : {&waiting_, &active_}) {
