@@ -114,8 +114,9 @@ void log_softmax(std::span<float> scores) {
   const float largest = scores[static_cast<std::size_t>(argmax(scores))];
   double total = 0;
   for (const float score : scores) total += std::exp(score - largest);
-  const float shift = largest + static_cast<float>(std::log(total));
-  for (float& score : scores) score -= shift;
+  // In this order: largest + log(total) would round away what log(total) adds to a large score.
+  const float log_total = static_cast<float>(std::log(total));
+  for (float& score : scores) score = score - largest - log_total;
 }
 
 void apply_filters(const GenerationSettings& settings, std::span<float> scores) {
