@@ -1,18 +1,56 @@
 // The scheduler by itself: how many pages a job takes, measured where the public engine is silent.
 #include "engine/scheduler.h"
 
+#include <new>
+
 #include "checkpoint/checkpoint.h"
+#include "core/check.h"
 #include "engine/tiny_engine.h"
 
 namespace qwenvl {
 namespace {
+
+constexpr TokenId kPoison = 1001, kMemory = 1002, kForeign = 1003;
+
+// The tiny model, but steps and pictures with certain contents fail in several ways.
+class FailingModel final : public Model {
+ public:
+  explicit FailingModel(std::unique_ptr<Model> model) : model_(std::move(model)) {}
+  const ModelInfo& info() const override { return model_->info(); }
+  VisionInput prepare_image(const Image& image, const SizeWish& wish,
+                            const PreprocessOptions& options) const override {
+    return model_->prepare_image(image, wish, options);
+  }
+  Prompt lay_out(const Conversation& conversation, const Tokenizer& tokenizer,
+                 const PreprocessOptions& options) const override {
+    return model_->lay_out(conversation, tokenizer, options);
+  }
+  void encode(Backend&, Workspace&, const VisionInput&, Tensor, const Trace*) const override {
+    throw std::bad_alloc();
+  }
+  void forward(Backend& backend, Workspace& workspace, const Batch& batch, Tensor logits,
+               const Trace* trace) const override {
+    for (const TokenId id : batch.ids) {
+      if (id == kPoison) fail(ErrorKind::device, "poison");
+      if (id == kMemory) throw std::bad_alloc();
+      if (id == kForeign) throw 7;
+    }
+    model_->forward(backend, workspace, batch, logits, trace);
+    for (std::int64_t row = 0; row < logits.rows(); ++row) {  // nobody generates them by chance
+      for (const TokenId id : {kPoison, kMemory, kForeign}) logits.row<float>(row)[id] = -1e4f;
+    }
+  }
+
+ private:
+  const std::unique_ptr<Model> model_;
+};
 
 // The parts of an engine, with n_pages pages.
 struct Parts {
   explicit Parts(std::int64_t n_pages)
       : checkpoint(Checkpoint::open(data_path("checkpoints/tiny"))),
         tokenizer(Tokenizer::from_folder(checkpoint.folder())),
-        model(make_model(checkpoint, {})),
+        model(std::make_unique<FailingModel>(make_model(checkpoint, {}))),
         backend(make_backend("cpu", 1)),
         scheduler(*model, tokenizer, *backend, {n_pages, 64, 512, 0}) {}
 
@@ -34,15 +72,27 @@ struct Parts {
     return job;
   }
 
+  // The same with another id in the prompt.
+  std::unique_ptr<Job> job_with(TokenId id) {
+    auto out = job(20, 30, 1, 1);
+    out->prompt.ids[9] = id;
+    return out;
+  }
+
+  // Waits for the end; the error's text, or "".
+  static std::string end_of(EventQueue& queue) {
+    return error_of([&] {
+      std::unique_lock lock(queue.mutex);
+      queue.changed.wait(lock, [&] { return queue.is_over; });
+      if (queue.error) std::rethrow_exception(queue.error);
+    });
+  }
+
   // Runs it to its end; the error's text, or "".
   std::string run(std::unique_ptr<Job> job) {
     const std::shared_ptr<EventQueue> queue = job->stream;
-    return error_of([&] {
-      scheduler.submit(std::move(job));
-      std::unique_lock lock(queue->mutex);
-      queue->changed.wait(lock, [&] { return queue->is_over; });
-      if (queue->error) std::rethrow_exception(queue->error);
-    });
+    const std::string refused = error_of([&] { scheduler.submit(std::move(job)); });
+    return refused.empty() ? end_of(*queue) : refused;
   }
 
   const Checkpoint checkpoint;
@@ -98,6 +148,65 @@ TEST(Pages, AreGivenBackByCancelledJobs) {
   queue->is_cancelled = true;
   queue->changed.wait(lock, [&] { return queue->is_over; });
   EXPECT_EQ(parts.scheduler.pages_in_use(), 0);
+}
+
+std::vector<TokenId> ids_in(EventQueue& queue) {
+  std::vector<TokenId> ids;
+  for (const Event& event : queue.events) {
+    for (const TokenInfo& token : event.tokens) ids.push_back(token.chosen.id);
+  }
+  return ids;
+}
+
+TEST(FailingSteps, EndTheGuiltyJobsOnly) {
+  Parts parts(40);
+  auto alone = parts.job(20, 30, 1, 1);
+  const std::shared_ptr<EventQueue> expected = alone->stream;
+  EXPECT_EQ(parts.run(std::move(alone)), "");
+
+  std::vector<std::shared_ptr<EventQueue>> good, bad;
+  for (const TokenId id : {kPoison, kMemory, kForeign}) {
+    auto healthy = parts.job(20, 30, 1, 1);
+    good.push_back(healthy->stream);
+    parts.scheduler.submit(std::move(healthy));
+    auto failing = parts.job_with(id);
+    bad.push_back(failing->stream);
+    parts.scheduler.submit(std::move(failing));
+  }
+  EXPECT_EQ(Parts::end_of(*bad[0]), "device: poison");
+  EXPECT_EQ(Parts::end_of(*bad[1]), "out_of_memory: memory: the system refused an allocation");
+  EXPECT_EQ(Parts::end_of(*bad[2]), "internal: unexpected failure");
+  for (const auto& queue : good) {
+    EXPECT_EQ(Parts::end_of(*queue), "");
+    EXPECT_EQ(ids_in(*queue), ids_in(*expected));
+  }
+  EXPECT_EQ(parts.scheduler.pages_in_use(), 0);
+}
+
+TEST(FailingSteps, OfBeamsEndTheStreamOnce) {
+  Parts parts(40);
+  auto job = parts.job(20, 30, 1, 3);
+  job->prompt.ids[19] = kPoison;
+  const std::shared_ptr<EventQueue> queue = job->stream;
+  EXPECT_EQ(parts.run(std::move(job)), "device: poison");
+  EXPECT_TRUE(queue->events.empty());
+}
+
+TEST(FailingSteps, AFailingPictureFailsItsJob) {
+  Parts parts(40);
+  auto job = parts.job(20, 30, 1, 1);
+  job->media.emplace_back();
+  job->media[0].n_tokens = 1;
+  EXPECT_EQ(parts.run(std::move(job)), "out_of_memory: memory: the system refused an allocation");
+  EXPECT_EQ(parts.run(parts.job(20, 30, 1, 1)), "");
+}
+
+TEST(FailingSteps, StopStringsThatAreNotTextAreRefusedAtOnce) {
+  Parts parts(40);
+  auto job = parts.job(20, 30, 1, 1);
+  job->stop = {"\xff"};
+  EXPECT_TRUE(contains(parts.run(std::move(job)), "bad_request: stop: "));
+  EXPECT_EQ(parts.run(parts.job(20, 30, 1, 1)), "");
 }
 
 }  // namespace
