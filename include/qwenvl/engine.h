@@ -100,12 +100,12 @@ struct PictureInfo {
 
 struct TokenLogprob {
   std::int32_t id = 0;
-  std::string text;
+  std::string text;   // filled with logprobs; not necessarily whole characters: U+FFFD stands for half
   float logprob = 0;  // natural logarithm, after penalties, before temperature
 };
 
 struct TokenInfo {
-  TokenLogprob chosen;
+  TokenLogprob chosen;            // only its id, unless Request::n_logprobs asks for more
   std::vector<TokenLogprob> top;  // n_logprobs best
 };
 
@@ -127,6 +127,7 @@ struct Timings {
   double decode_ms = 0;
 };
 
+// In order: prepared; progress; text and finished of each choice. Beams are reported at their end.
 struct Event {
   enum class Kind { prepared, progress, text, finished } kind = Kind::prepared;
   std::string stage;                  // Kind::progress: "encode" or "prefill"
@@ -138,9 +139,9 @@ struct Event {
   std::string matched_stop;           // the stop string, if one ended the choice
   double score = 0;                   // beams: the final score
   std::vector<PictureInfo> pictures;  // Kind::prepared
-  Usage usage;                        // prepared and finished
+  Usage usage;                        // prepared, and finished: tokens of all choices so far
   Timings timings;                    // finished
-  std::uint64_t seed = 0;             // finished
+  std::uint64_t seed = 0;             // prepared and finished
   // Kind::finished of choice 0, when Request::want_first_logits: the scores [vocabulary] the model
   // gave to the first generated token, before any penalty. Lets two engines be compared exactly.
   std::vector<float> first_logits;
@@ -195,7 +196,8 @@ struct EngineOptions {
   int n_threads = 0;            // 0: every core this process may use
   std::int64_t max_context_tokens = 0;  // 0: what the checkpoint allows
   std::size_t kv_cache_bytes = 0;       // 0: half of the memory available when the engine opens
-  int max_batch_sequences = 64;         // sequences computed in one step
+  int max_batch_sequences = 64;         // sequences computed in one step; a request that has more
+                                        // (beams, choices) is computed alone
   int prefill_chunk_tokens = 512;       // rows per prefill step: bounds the scratch memory
   std::string loader = "qwen_vl_utils";     // "qwen_vl_utils" | "hf": alpha and EXIF handling
   std::string resize_kernel = "pillow";  // "pillow" (13) | "pillow12" (until 12) | "torch_int16"
@@ -213,7 +215,9 @@ class Engine {
   Engine& operator=(Engine&&) noexcept;
 
   // Reads pictures and lays out the prompt on the calling thread (and throws what is wrong with
-  // them), then queues the request. Requests in flight are computed in common batches.
+  // them), then queues the request. Requests in flight are computed in common batches. Any number
+  // of threads may call it at once. An engine that is destroyed cancels what is in flight; streams
+  // may outlive it.
   EventStream submit(const Request& request);
 
   // Text → ids with the model's tokenizer; special tokens parsed only if asked.

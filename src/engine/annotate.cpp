@@ -19,20 +19,23 @@ int pixel(double coordinate, int side) {
 
 }  // namespace
 
-void draw_marks_png(const Picture& picture, const std::string& loader, const std::vector<Mark>& marks,
-                    const std::string& png_path) {
+void draw_marks_png(const Picture& picture, const std::string& loader,
+                    const std::vector<Mark>& marks, const std::string& png_path) {
   if (loader != "qwen_vl_utils" && loader != "hf") {
-    fail(ErrorKind::bad_request, "loader: found {}, expected one of qwen_vl_utils, hf", quoted(loader));
+    fail(ErrorKind::bad_request, "loader: found {}, expected one of qwen_vl_utils, hf",
+         quoted(loader));
   }
   SourceBytes source{picture.source, picture.bytes};
   if (picture.bytes.empty()) source = read_source(picture.source);
-  Image image = decode_image(source.bytes, source.name, loader == "hf" ? Loader::hf : Loader::qwen_vl_utils);
+  Image image =
+      decode_image(source.bytes, source.name, loader == "hf" ? Loader::hf : Loader::qwen_vl_utils);
   std::vector<BoxMark> boxes;
   std::vector<PointMark> points;
   for (const Mark& mark : marks) {
     const int x1 = pixel(mark.x1, image.width), y1 = pixel(mark.y1, image.height);
     if (mark.kind == Mark::Kind::box) {
-      boxes.push_back({x1, y1, pixel(mark.x2, image.width), pixel(mark.y2, image.height), mark.label});
+      boxes.push_back(
+          {x1, y1, pixel(mark.x2, image.width), pixel(mark.y2, image.height), mark.label});
     } else {
       points.push_back({x1, y1, mark.label});
     }

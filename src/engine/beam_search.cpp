@@ -26,19 +26,22 @@ class BeamSearch final : public Decoding {
 
   void advance(std::span<const std::span<float>> logits, const Emit& emit) override {
     const std::vector<Candidate> candidates = best_candidates(logits);
-    const bool all_end = std::all_of(candidates.begin(), candidates.end(), [](const Candidate& c) { return c.ends; });
+    const bool all_end = std::all_of(candidates.begin(), candidates.end(),
+                                     [](const Candidate& c) { return c.ends; });
     const std::int64_t n_new = beams_[0].sequence.n_new() + 1;
     std::vector<Beam> next = next_beams(candidates);
     collect_finished(candidates, n_new);
     beams_ = std::move(next);
     ++n_steps_;
     const bool is_full = finished_.size() == n_beams();
-    if (all_end || !can_improve(n_new) || (is_full && options_.settings.early_stopping == EarlyStopping::yes)) {
+    if (all_end || !can_improve(n_new) ||
+        (is_full && options_.settings.early_stopping == EarlyStopping::yes)) {
       report(emit);
     }
   }
 
   void cancel(const Emit& emit) override {
+    if (beams_.empty()) return;  // finished already
     beams_.clear();
     for (int i = 0; i < options_.settings.num_return_sequences; ++i) {
       Event event;
@@ -54,8 +57,8 @@ class BeamSearch final : public Decoding {
  private:
   struct Beam {
     Sequence sequence;
-    float score;                // sum of the log-probabilities of its new tokens
-    std::vector<std::string> pieces;  // text certain so far
+    float score;       // sum of the log-probabilities of its new tokens
+    std::string text;  // certain so far
   };
   struct Candidate {
     std::size_t beam;
@@ -74,19 +77,22 @@ class BeamSearch final : public Decoding {
   std::size_t n_beams() const { return static_cast<std::size_t>(options_.settings.num_beams); }
 
   std::vector<Candidate> best_candidates(std::span<const std::span<float>> logits) {
-    const std::size_t n_keep = std::max<std::size_t>(2, 1 + options_.settings.eos_token_ids.size()) * n_beams();
+    const std::size_t n_keep =
+        std::max<std::size_t>(2, 1 + options_.settings.eos_token_ids.size()) * n_beams();
     std::vector<Candidate> all;
     for (std::size_t b = 0; b < beams_.size(); ++b) {
       const std::span<float> scores = logits[b];
       log_softmax(scores);
-      apply_processors(options_.settings, beams_[b].sequence.ids, beams_[b].sequence.n_new(), scores);
+      apply_processors(options_.settings, beams_[b].sequence.ids, beams_[b].sequence.n_new(),
+                       scores);
       for (float& score : scores) score += beams_[b].score;
       for (const TokenId id : best_indices(scores, n_keep)) {
         all.push_back({b, id, scores[static_cast<std::size_t>(id)], false, FinishReason::none});
       }
     }
     // Equal scores keep the order beam, id: that of the flattened scores.
-    std::stable_sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+    std::stable_sort(all.begin(), all.end(),
+                     [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
     all.resize(std::min(all.size(), n_keep));
     for (Candidate& candidate : all) judge(candidate);
     return all;
@@ -117,9 +123,9 @@ class BeamSearch final : public Decoding {
     for (const Candidate& candidate : candidates) {
       if (next.size() == n_beams()) break;
       const Beam& parent = beams_[candidate.beam];
-      Beam beam{parent.sequence.fork(), candidate.score, parent.pieces};
+      Beam beam{parent.sequence.fork(), candidate.score, parent.text};
       beam.sequence.ids.push_back(candidate.id);
-      beam.pieces.push_back(beam.sequence.detokenizer.push(candidate.id));
+      beam.text += beam.sequence.detokenizer.push(candidate.id);
       next.push_back(std::move(beam));
     }
     return next;
@@ -133,18 +139,20 @@ class BeamSearch final : public Decoding {
       const Beam& parent = beams_[candidate.beam];
       Detokenizer detokenizer = parent.sequence.detokenizer;
       Hypothesis done{candidate.score / length, {}, {}, {}, candidate.reason};
-      done.new_ids.assign(parent.sequence.ids.begin() + static_cast<std::ptrdiff_t>(parent.sequence.n_prompt),
-                          parent.sequence.ids.end());
+      done.new_ids.assign(
+          parent.sequence.ids.begin() + static_cast<std::ptrdiff_t>(parent.sequence.n_prompt),
+          parent.sequence.ids.end());
       done.new_ids.push_back(candidate.id);
-      for (const std::string& piece : parent.pieces) done.text += piece;
-      done.text += detokenizer.push(candidate.id);
+      done.text = parent.text + detokenizer.push(candidate.id);
       done.text += detokenizer.finish();
       done.matched_stop = detokenizer.matched_stop();
+      if (detokenizer.is_stopped()) done.reason = FinishReason::stop;
       finished_.push_back(std::move(done));
     }
     std::stable_sort(finished_.begin(), finished_.end(),
                      [](const Hypothesis& a, const Hypothesis& b) { return a.score > b.score; });
-    if (finished_.size() > n_beams()) finished_.erase(finished_.begin() + static_cast<std::ptrdiff_t>(n_beams()), finished_.end());
+    if (finished_.size() > n_beams())
+      finished_.erase(finished_.begin() + static_cast<std::ptrdiff_t>(n_beams()), finished_.end());
   }
 
   // Could the best running beam still beat the worst finished hypothesis?
@@ -157,7 +165,8 @@ class BeamSearch final : public Decoding {
   }
 
   void report(const Emit& emit) {
-    const std::size_t n = std::min(finished_.size(), static_cast<std::size_t>(options_.settings.num_return_sequences));
+    const std::size_t n = std::min(
+        finished_.size(), static_cast<std::size_t>(options_.settings.num_return_sequences));
     for (std::size_t i = 0; i < n; ++i) {
       Hypothesis& done = finished_[i];
       Event text;

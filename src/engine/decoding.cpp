@@ -37,6 +37,7 @@ class SamplingDecoding final : public Decoding {
   }
 
   void cancel(const Emit& emit) override {
+    if (is_first_) fork_choices();
     for (std::size_t i = 0; i < choices_.size(); ++i) {
       if (!choices_[i].is_finished) finish(static_cast<int>(i), FinishReason::cancelled, {}, emit);
     }
@@ -51,11 +52,16 @@ class SamplingDecoding final : public Decoding {
     bool is_finished;
   };
 
-  void start(std::span<float> logits, const Emit& emit) {
+  void fork_choices() {
     is_first_ = false;
     for (int i = 1; i < options_.settings.num_return_sequences; ++i) {
-      choices_.push_back({choices_[0].sequence.fork(), RandomStream(options_.seed, static_cast<std::uint64_t>(i)), false});
+      choices_.push_back({choices_[0].sequence.fork(),
+                          RandomStream(options_.seed, static_cast<std::uint64_t>(i)), false});
     }
+  }
+
+  void start(std::span<float> logits, const Emit& emit) {
+    fork_choices();
     for (std::size_t i = 0; i < choices_.size(); ++i) {
       std::vector<float> own(logits.begin(), logits.end());
       step(static_cast<int>(i), own, emit);
@@ -87,9 +93,12 @@ class SamplingDecoding final : public Decoding {
     event.text = sequence.detokenizer.push(id);
     event.tokens.push_back(describe(id, logprobs));
     const auto& eos = options_.settings.eos_token_ids;
-    const bool is_end = std::find(eos.begin(), eos.end(), id) != eos.end() || sequence.detokenizer.is_stopped();
+    const bool is_end =
+        std::find(eos.begin(), eos.end(), id) != eos.end() || sequence.detokenizer.is_stopped();
     const bool is_full = sequence.n_new() >= options_.max_new_tokens;
-    if (is_end || is_full) return finish(index, is_end ? FinishReason::stop : FinishReason::length, std::move(event), emit);
+    if (is_end || is_full)
+      return finish(index, is_end ? FinishReason::stop : FinishReason::length, std::move(event),
+                    emit);
     emit(std::move(event));
   }
 
@@ -100,7 +109,8 @@ class SamplingDecoding final : public Decoding {
       return info;
     }
     info.chosen = logprob_of(id, logprobs, tokenizer_);
-    for (const TokenId best : best_indices(logprobs, static_cast<std::size_t>(options_.n_logprobs))) {
+    for (const TokenId best :
+         best_indices(logprobs, static_cast<std::size_t>(options_.n_logprobs))) {
       info.top.push_back(logprob_of(best, logprobs, tokenizer_));
     }
     return info;
@@ -112,6 +122,7 @@ class SamplingDecoding final : public Decoding {
     last.kind = Event::Kind::text;
     last.choice = index;
     last.text += choice.sequence.detokenizer.finish();
+    if (choice.sequence.detokenizer.is_stopped()) reason = FinishReason::stop;
     if (!last.text.empty() || !last.tokens.empty()) emit(std::move(last));
     Event event;
     event.kind = Event::Kind::finished;
@@ -132,7 +143,8 @@ class SamplingDecoding final : public Decoding {
 
 }  // namespace
 
-std::unique_ptr<Decoding> make_decoding(Sequence prompt, const DecodingOptions& options, const Tokenizer& tokenizer) {
+std::unique_ptr<Decoding> make_decoding(Sequence prompt, const DecodingOptions& options,
+                                        const Tokenizer& tokenizer) {
   if (options.settings.num_beams > 1) return make_beam_search(std::move(prompt), options);
   return std::make_unique<SamplingDecoding>(std::move(prompt), options, tokenizer);
 }

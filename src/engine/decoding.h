@@ -25,10 +25,10 @@ struct Sequence {
 
   std::int64_t n_new() const { return static_cast<std::int64_t>(ids.size()) - n_prompt; }
   // On all three axes, of the last id.
-  std::int32_t last_position() const { return next_position + static_cast<std::int32_t>(n_new()) - 1; }
-  Sequence fork() const {
-    return {ids, n_prompt, next_position, cache.fork(), detokenizer};
+  std::int32_t last_position() const {
+    return next_position + static_cast<std::int32_t>(n_new()) - 1;
   }
+  Sequence fork() const { return {ids, n_prompt, next_position, cache.fork(), detokenizer}; }
 };
 
 struct DecodingOptions {
@@ -54,6 +54,7 @@ class Decoding {
 };
 
 // `prompt` holds the prompt's ids; its cache will hold all of them when advance is first called.
-std::unique_ptr<Decoding> make_decoding(Sequence prompt, const DecodingOptions& options, const Tokenizer& tokenizer);
+std::unique_ptr<Decoding> make_decoding(Sequence prompt, const DecodingOptions& options,
+                                        const Tokenizer& tokenizer);
 
 }  // namespace qwenvl

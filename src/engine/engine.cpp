@@ -11,6 +11,7 @@
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/settings.h"
+#include "engine/guard.h"
 #include "engine/machine.h"
 #include "engine/scheduler.h"
 #include "media/source.h"
@@ -21,7 +22,8 @@ namespace {
 constexpr int kDefaultNewTokens = 1024;
 
 template <class T>
-T chosen(const char* option, const std::string& value, std::initializer_list<std::pair<const char*, T>> names) {
+T chosen(const char* option, const std::string& value,
+         std::initializer_list<std::pair<const char*, T>> names) {
   std::string known;
   for (const auto& [name, meaning] : names) {
     if (value == name) return meaning;
@@ -32,16 +34,19 @@ T chosen(const char* option, const std::string& value, std::initializer_list<std
 
 PreprocessOptions preprocess_options(const EngineOptions& o) {
   PreprocessOptions p;
-  p.rule = chosen<ResizeRule>("resize_rule", o.resize_rule,
-                              {{"qwen_vl_utils", ResizeRule::qwen_vl_utils}, {"hf", ResizeRule::hf}});
+  p.rule =
+      chosen<ResizeRule>("resize_rule", o.resize_rule,
+                         {{"qwen_vl_utils", ResizeRule::qwen_vl_utils}, {"hf", ResizeRule::hf}});
   p.kernel = chosen<ResizeKernel>("resize_kernel", o.resize_kernel,
                                   {{"pillow", ResizeKernel::pillow},
                                    {"pillow12", ResizeKernel::pillow12},
                                    {"torch_int16", ResizeKernel::torch_int16}});
-  p.normalisation = chosen<Normalisation>("normalisation", o.normalisation,
-                                          {{"slow", Normalisation::slow}, {"fast", Normalisation::fast}});
-  p.temporal_ids = chosen<TemporalIds>("temporal_ids", o.temporal_ids,
-                                       {{"float", TemporalIds::true_time}, {"int", TemporalIds::whole_seconds}});
+  p.normalisation =
+      chosen<Normalisation>("normalisation", o.normalisation,
+                            {{"slow", Normalisation::slow}, {"fast", Normalisation::fast}});
+  p.temporal_ids =
+      chosen<TemporalIds>("temporal_ids", o.temporal_ids,
+                          {{"float", TemporalIds::true_time}, {"int", TemporalIds::whole_seconds}});
   return p;
 }
 
@@ -63,9 +68,16 @@ SchedulerOptions scheduler_options(const EngineOptions& o, const ModelInfo& info
   };
   positive("max_batch_sequences", o.max_batch_sequences);
   positive("prefill_chunk_tokens", o.prefill_chunk_tokens);
+  const std::uint64_t page_bytes = static_cast<std::uint64_t>(info.kv.page_bytes());
   const std::uint64_t bytes = o.kv_cache_bytes ? o.kv_cache_bytes : available_memory_bytes() / 2;
+  if (bytes < page_bytes) {
+    fail(o.kv_cache_bytes ? ErrorKind::bad_request : ErrorKind::out_of_memory,
+         "kv_cache_bytes: {} {}, expected at least {}, which hold {} tokens",
+         o.kv_cache_bytes ? "found" : "half of the available memory is", bytes, page_bytes,
+         kKvPageTokens);
+  }
   SchedulerOptions s;
-  s.max_pages = static_cast<std::int64_t>(bytes / static_cast<std::uint64_t>(info.kv.page_bytes()));
+  s.max_pages = static_cast<std::int64_t>(bytes / page_bytes);
   s.max_batch_sequences = o.max_batch_sequences;
   s.prefill_chunk_tokens = o.prefill_chunk_tokens;
   s.vision_cache_bytes = o.vision_cache_bytes;
@@ -81,13 +93,18 @@ std::uint64_t fresh_seed() {
 
 struct Engine::Impl {
   explicit Impl(const EngineOptions& o)
-      : options(o), preprocess(preprocess_options(o)),
-        loader(chosen<Loader>("loader", o.loader, {{"qwen_vl_utils", Loader::qwen_vl_utils}, {"hf", Loader::hf}})),
-        checkpoint(Checkpoint::open(resolve_model(o.model))), tokenizer(Tokenizer::from_folder(checkpoint.folder())),
+      : options(o),
+        preprocess(preprocess_options(o)),
+        loader(chosen<Loader>("loader", o.loader,
+                              {{"qwen_vl_utils", Loader::qwen_vl_utils}, {"hf", Loader::hf}})),
+        checkpoint(Checkpoint::open(resolve_model(o.model))),
+        tokenizer(Tokenizer::from_folder(checkpoint.folder())),
         model(make_model(checkpoint, compute_type(o.compute))),
-        defaults(parse_generation_config(checkpoint.text_of("generation_config.json"),
-                                         (checkpoint.folder() / "generation_config.json").string())),
-        max_context(context_limit(o, model->info())), backend(make_backend(o.backend, thread_count(o))),
+        defaults(
+            parse_generation_config(checkpoint.text_of("generation_config.json"),
+                                    (checkpoint.folder() / "generation_config.json").string())),
+        max_context(context_limit(o, model->info())),
+        backend(make_backend(o.backend, thread_count(o))),
         scheduler(*model, tokenizer, *backend, scheduler_options(o, model->info())) {
     load_ms = watch.milliseconds();
   }
@@ -95,38 +112,46 @@ struct Engine::Impl {
   static std::int64_t context_limit(const EngineOptions& o, const ModelInfo& info) {
     if (o.max_context_tokens == 0) return info.max_positions;
     if (o.max_context_tokens < 1 || o.max_context_tokens > info.max_positions) {
-      fail(ErrorKind::bad_request, "max_context_tokens: found {}, expected 1 to the model's {}", o.max_context_tokens,
-           info.max_positions);
+      fail(ErrorKind::bad_request, "max_context_tokens: found {}, expected 1 to the model's {}",
+           o.max_context_tokens, info.max_positions);
     }
     return o.max_context_tokens;
   }
 
-  // Pictures are read, decoded and resized one after the other, so that only one is held in full size.
+  // Pictures are read, decoded and resized one after the other, so that only one is held in full
+  // size.
   VisionInput prepare(const Picture& picture, PictureInfo& info) const {
     SourceBytes source{picture.source.empty() ? "picture" : picture.source, picture.bytes};
     if (picture.bytes.empty()) source = read_source(picture.source);
     const Image image = decode_image(source.bytes, source.name, loader);
-    const SizeWish wish{picture.options.min_pixels, picture.options.max_pixels, picture.options.resized_height,
-                        picture.options.resized_width};
+    const SizeWish wish{picture.options.min_pixels, picture.options.max_pixels,
+                        picture.options.resized_height, picture.options.resized_width};
     VisionInput input;
     try {
       input = model->prepare_image(image, wish, preprocess);
     } catch (const Error& e) {
       throw Error(e.kind(), source.name + ": " + e.what());
     }
-    info = {source.name, image.width, image.height, input.frames[0].width, input.frames[0].height,
+    info = {source.name,
+            image.width,
+            image.height,
+            input.frames[0].width,
+            input.frames[0].height,
             static_cast<int>(input.n_tokens)};
     return input;
   }
 
   Conversation conversation(const Request& request) const {
     Conversation out;
-    if (request.messages.empty()) fail(ErrorKind::bad_request, "request: no messages, expected at least one");
+    if (request.messages.empty())
+      fail(ErrorKind::bad_request, "request: no messages, expected at least one");
     for (const Message& message : request.messages) {
       TemplateMessage& to = out.messages.emplace_back();
       to.role = message.role;
       for (const Part& part : message.parts) {
-        to.parts.push_back({part.kind == Part::Kind::text ? TemplatePart::Kind::text : TemplatePart::Kind::image, part.text});
+        to.parts.push_back(
+            {part.kind == Part::Kind::text ? TemplatePart::Kind::text : TemplatePart::Kind::image,
+             part.text});
       }
     }
     out.options.add_vision_id = request.add_vision_id;
@@ -164,17 +189,20 @@ struct Engine::Impl {
 
   void check(const Request& request, const GenerationSettings& settings) const {
     for (const std::string& stop : request.stop) {
-      if (stop.empty()) fail(ErrorKind::bad_request, "stop: found an empty string, expected text to stop at");
+      if (stop.empty())
+        fail(ErrorKind::bad_request, "stop: found an empty string, expected text to stop at");
     }
     if (request.n_logprobs < -1 || request.n_logprobs > model->info().vocabulary) {
-      fail(ErrorKind::bad_request, "logprobs: found {}, expected 0 to {}", request.n_logprobs, model->info().vocabulary);
+      fail(ErrorKind::bad_request, "logprobs: found {}, expected 0 to {}", request.n_logprobs,
+           model->info().vocabulary);
     }
     if (request.n_logprobs >= 0 && settings.num_beams > 1) {
       fail(ErrorKind::unsupported, "logprobs: not available with beams, expected num_beams 1");
     }
     for (const std::int32_t id : settings.eos_token_ids) {
       if (id < 0 || id >= model->info().vocabulary) {
-        fail(ErrorKind::bad_request, "eos_token_ids: found {}, expected ids of the vocabulary, 0 to {}", id,
+        fail(ErrorKind::bad_request,
+             "eos_token_ids: found {}, expected ids of the vocabulary, 0 to {}", id,
              model->info().vocabulary - 1);
       }
     }
@@ -185,11 +213,21 @@ struct Engine::Impl {
     const std::int64_t wanted = settings.max_new_tokens.value_or(1);
     if (room < wanted) {
       fail(ErrorKind::bad_request,
-           "prompt: {} tokens ({} of them pictures) and {} new ones, expected at most {} in all: make pictures smaller "
+           "prompt: {} tokens ({} of them pictures) and {} new ones, expected at most {} in all: "
+           "make pictures smaller "
            "(max_pixels), shorten the text or lower max_new_tokens",
            usage.prompt_tokens, usage.picture_tokens, wanted, max_context);
     }
-    return settings.max_new_tokens ? wanted : std::min<std::int64_t>(room, kDefaultNewTokens);
+    if (settings.max_new_tokens) return wanted;
+    const std::int64_t most = std::min<std::int64_t>(room, kDefaultNewTokens);
+    if (settings.min_new_tokens > most) {
+      fail(
+          ErrorKind::bad_request,
+          "min_new_tokens: found {}, expected at most {}: ask for more with max_new_tokens, as far "
+          "as the context has room",
+          settings.min_new_tokens, most);
+    }
+    return most;
   }
 
   const Stopwatch watch;
@@ -207,8 +245,10 @@ struct Engine::Impl {
 };
 
 Engine Engine::open(const EngineOptions& options) {
-  check_settings();
-  return Engine(std::make_unique<Impl>(options));
+  return guarded([&] {
+    check_settings();
+    return Engine(std::make_unique<Impl>(options));
+  });
 }
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
@@ -216,36 +256,40 @@ Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 
 EventStream Engine::submit(const Request& request) {
-  Event prepared;
-  prepared.kind = Event::Kind::prepared;
-  std::unique_ptr<Job> job = impl_->prepare(request, prepared.pictures);
-  job->n_pages_reserved = impl_->scheduler.pages_for(*job);
-  EventStream stream;
-  stream.queue_ = std::make_shared<EventQueue>();
-  job->stream = stream.queue_;
-  prepared.usage = job->usage;
-  prepared.seed = job->options.seed;
-  stream.queue_->push(std::move(prepared));
-  impl_->scheduler.submit(std::move(job));
-  return stream;
+  return guarded([&] {
+    Event prepared;
+    prepared.kind = Event::Kind::prepared;
+    std::unique_ptr<Job> job = impl_->prepare(request, prepared.pictures);
+    EventStream stream;
+    stream.queue_ = std::make_shared<EventQueue>();
+    job->stream = stream.queue_;
+    prepared.usage = job->usage;
+    prepared.seed = job->options.seed;
+    stream.queue_->push(std::move(prepared));
+    impl_->scheduler.submit(std::move(job));
+    return stream;
+  });
 }
 
 std::vector<std::int32_t> Engine::tokenize(const std::string& text, bool parse_special) const {
-  return impl_->tokenizer.encode(text, parse_special ? SpecialTokens::parse : SpecialTokens::as_text);
+  const SpecialTokens special = parse_special ? SpecialTokens::parse : SpecialTokens::as_text;
+  return guarded([&] { return impl_->tokenizer.encode(text, special); });
 }
 
 std::string Engine::detokenize(const std::vector<std::int32_t>& ids, bool skip_special) const {
-  return impl_->tokenizer.decode(ids, skip_special);
+  return guarded([&] { return impl_->tokenizer.decode(ids, skip_special); });
 }
 
 std::string Engine::render(const Request& request) const {
-  const Conversation conversation = impl_->conversation(request);
-  return concatenated(render_chat(conversation.messages, conversation.options));
+  return guarded([&] {
+    const Conversation conversation = impl_->conversation(request);
+    return concatenated(render_chat(conversation.messages, conversation.options));
+  });
 }
 
 std::vector<std::int32_t> Engine::prompt_ids(const Request& request) const {
   std::vector<PictureInfo> pictures;
-  return impl_->prepare(request, pictures)->prompt.ids;
+  return guarded([&] { return std::move(impl_->prepare(request, pictures)->prompt.ids); });
 }
 
 }  // namespace qwenvl

@@ -11,7 +11,9 @@ EventStream::EventStream() = default;
 EventStream::EventStream(EventStream&&) noexcept = default;
 
 EventStream& EventStream::operator=(EventStream&& other) noexcept {
-  std::swap(queue_, other.queue_);
+  if (this == &other) return *this;
+  cancel();
+  queue_ = std::move(other.queue_);
   return *this;
 }
 
@@ -38,7 +40,8 @@ void EventStream::cancel() {
 Answer collect(EventStream stream) {
   Answer answer;
   const auto choice = [&](int index) -> Choice& {
-    if (answer.choices.size() <= static_cast<std::size_t>(index)) answer.choices.resize(static_cast<std::size_t>(index) + 1);
+    if (answer.choices.size() <= static_cast<std::size_t>(index))
+      answer.choices.resize(static_cast<std::size_t>(index) + 1);
     return answer.choices[static_cast<std::size_t>(index)];
   };
   for (Event event; stream.next(event);) {

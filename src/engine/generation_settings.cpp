@@ -18,21 +18,39 @@ struct NeutralField {
 };
 
 void refuse_unsupported(const JsonFields& fields) {
-  const NeutralField known[] = {
-      {"typical_p", {"1.0", "1"}}, {"epsilon_cutoff", {"0.0", "0"}}, {"eta_cutoff", {"0.0", "0"}},
-      {"num_beam_groups", {"1"}}, {"diversity_penalty", {"0.0", "0"}},
-      {"encoder_repetition_penalty", {"1.0", "1"}}, {"encoder_no_repeat_ngram_size", {"0"}},
-      {"min_length", {"0"}}, {"guidance_scale", {"1.0", "1"}}, {"penalty_alpha", {"0.0", "0"}},
-      {"top_h", {"1.0", "1"}}, {"renormalize_logits", {"false"}}, {"remove_invalid_values", {"false"}},
-      {"bad_words_ids", {}}, {"force_words_ids", {}}, {"sequence_bias", {}}, {"forced_bos_token_id", {}},
-      {"forced_eos_token_id", {}}, {"exponential_decay_length_penalty", {}}, {"suppress_tokens", {}},
-      {"begin_suppress_tokens", {}}, {"watermarking_config", {}}, {"constraints", {}}, {"stop_strings", {}},
-      {"prompt_lookup_num_tokens", {}}, {"dola_layers", {}}};
+  const NeutralField known[] = {{"typical_p", {"1.0", "1"}},
+                                {"epsilon_cutoff", {"0.0", "0"}},
+                                {"eta_cutoff", {"0.0", "0"}},
+                                {"num_beam_groups", {"1"}},
+                                {"diversity_penalty", {"0.0", "0"}},
+                                {"encoder_repetition_penalty", {"1.0", "1"}},
+                                {"encoder_no_repeat_ngram_size", {"0"}},
+                                {"min_length", {"0"}},
+                                {"guidance_scale", {"1.0", "1"}},
+                                {"penalty_alpha", {"0.0", "0"}},
+                                {"top_h", {"1.0", "1"}},
+                                {"renormalize_logits", {"false"}},
+                                {"remove_invalid_values", {"false"}},
+                                {"bad_words_ids", {}},
+                                {"force_words_ids", {}},
+                                {"sequence_bias", {}},
+                                {"forced_bos_token_id", {}},
+                                {"forced_eos_token_id", {}},
+                                {"exponential_decay_length_penalty", {}},
+                                {"suppress_tokens", {}},
+                                {"begin_suppress_tokens", {}},
+                                {"watermarking_config", {}},
+                                {"constraints", {}},
+                                {"stop_strings", {}},
+                                {"prompt_lookup_num_tokens", {}},
+                                {"dola_layers", {}}};
   for (const NeutralField& field : known) {
     const auto value = fields.json(field.key);
-    if (!value || std::find(field.neutral.begin(), field.neutral.end(), *value) != field.neutral.end()) continue;
-    fail(ErrorKind::unsupported, "{}: '{}' is {}, expected it absent: this setting is not computed", fields.where(),
-         field.key, quoted(*value, 60));
+    if (!value ||
+        std::find(field.neutral.begin(), field.neutral.end(), *value) != field.neutral.end())
+      continue;
+    fail(ErrorKind::unsupported, "{}: '{}' is {}, expected it absent: this setting is not computed",
+         fields.where(), field.key, quoted(*value, 60));
   }
 }
 
@@ -53,7 +71,8 @@ void check(const GenerationSettings& s) {
   in_range("repetition_penalty", s.repetition_penalty, kTiny, kHuge, "a number above 0 (1 = off)");
   in_range("no_repeat_ngram_size", s.no_repeat_ngram_size, 0, kMaxTokens, "0 (off) or more");
   in_range("min_new_tokens", s.min_new_tokens, 0, kMaxTokens, "0 or more");
-  if (s.max_new_tokens) in_range("max_new_tokens", *s.max_new_tokens, 1, kMaxTokens, "1 or more");
+  if (s.max_new_tokens)
+    in_range("max_new_tokens", *s.max_new_tokens, 1, kMaxTokens, "1 to 16777216");
   in_range("num_beams", s.num_beams, 1, kMaxBeams, "1 to 64");
   in_range("length_penalty", s.length_penalty, -100, 100, "a number from -100 to 100");
   in_range("num_return_sequences", s.num_return_sequences, 1, kMaxBeams, "1 to 64");
@@ -63,15 +82,17 @@ void check(const GenerationSettings& s) {
   }
   if (s.num_beams == 1 && s.num_return_sequences > 1 && !s.do_sample) {
     fail(ErrorKind::bad_request,
-         "num_return_sequences: found {} with greedy decoding, which has one answer; ask for sampling or beams",
+         "num_return_sequences: found {} with greedy decoding, which has one answer; ask for "
+         "sampling or beams",
          s.num_return_sequences);
   }
   if (s.num_beams > 1 && s.do_sample) {
-    fail(ErrorKind::unsupported, "num_beams: found {} with do_sample, expected one of the two", s.num_beams);
+    fail(ErrorKind::unsupported, "num_beams: found {} with do_sample, expected one of the two",
+         s.num_beams);
   }
   if (s.max_new_tokens && s.min_new_tokens > *s.max_new_tokens) {
-    fail(ErrorKind::bad_request, "min_new_tokens: found {}, expected at most max_new_tokens {}", s.min_new_tokens,
-         *s.max_new_tokens);
+    fail(ErrorKind::bad_request, "min_new_tokens: found {}, expected at most max_new_tokens {}",
+         s.min_new_tokens, *s.max_new_tokens);
   }
 }
 
@@ -96,16 +117,19 @@ GenerationSettings parse_generation_config(const std::string& json, const std::s
   number("repetition_penalty", 1e-6, 1e6, s.repetition_penalty);
   count("no_repeat_ngram_size", 0, kMaxTokens, s.no_repeat_ngram_size);
   count("min_new_tokens", 0, kMaxTokens, s.min_new_tokens);
-  if (const auto most = fields.integer("max_new_tokens", 1, kMaxTokens)) s.max_new_tokens = static_cast<int>(*most);
+  if (const auto most = fields.integer("max_new_tokens", 1, kMaxTokens))
+    s.max_new_tokens = static_cast<int>(*most);
   count("num_beams", 1, kMaxBeams, s.num_beams);
   number("length_penalty", -100, 100, s.length_penalty);
   count("num_return_sequences", 1, kMaxBeams, s.num_return_sequences);
   if (fields.json("early_stopping") == "\"never\"") {
     s.early_stopping = EarlyStopping::never;
   } else {
-    s.early_stopping = fields.boolean("early_stopping").value_or(false) ? EarlyStopping::yes : EarlyStopping::no;
+    s.early_stopping =
+        fields.boolean("early_stopping").value_or(false) ? EarlyStopping::yes : EarlyStopping::no;
   }
-  const auto eos = fields.integers("eos_token_id", 0, kMaxTokens, true).value_or(std::vector<std::int64_t>{});
+  const auto eos =
+      fields.integers("eos_token_id", 0, kMaxTokens, true).value_or(std::vector<std::int64_t>{});
   s.eos_token_ids.assign(eos.begin(), eos.end());
   return s;
 }
@@ -135,7 +159,8 @@ GenerationSettings merged(const GenerationSettings& defaults, const Sampling& wi
   }
   if (s.temperature == 0) {
     if (wishes.do_sample.value_or(false)) {
-      fail(ErrorKind::bad_request, "temperature: found 0 with do_sample, expected a number above 0");
+      fail(ErrorKind::bad_request,
+           "temperature: found 0 with do_sample, expected a number above 0");
     }
     s.do_sample = false;
     s.temperature = 1;

@@ -1,4 +1,5 @@
-// What a request asks for, after generation_config.json and the library's defaults have filled the gaps.
+// What a request asks for, after generation_config.json and the library's defaults have filled the
+// gaps.
 #pragma once
 
 #include <cstdint>

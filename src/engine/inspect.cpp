@@ -38,7 +38,8 @@ MachineSummary inspect_machine() {
   summary.available_bytes = available_memory_bytes();
   const cpu::KernelTable* chosen = &cpu::best_kernels();
   for (const cpu::KernelChoice& choice : cpu::kernel_choices()) {
-    summary.kernels.push_back({choice.table->name, choice.is_usable, choice.table == chosen, choice.reason});
+    summary.kernels.push_back(
+        {choice.table->name, choice.is_usable, choice.table == chosen, choice.reason});
   }
   summary.backend = std::string("cpu/") + chosen->name;
   return summary;
@@ -53,13 +54,16 @@ TextCodec::TextCodec(const std::string& model)
 TextCodec::~TextCodec() = default;
 
 std::vector<std::int32_t> TextCodec::encode(const std::string& text, bool parse_special) const {
-  return impl_->tokenizer.encode(text, parse_special ? SpecialTokens::parse : SpecialTokens::as_text);
+  return impl_->tokenizer.encode(text,
+                                 parse_special ? SpecialTokens::parse : SpecialTokens::as_text);
 }
 
 std::string TextCodec::decode(const std::vector<std::int32_t>& ids, bool skip_special) const {
   return impl_->tokenizer.decode(ids, skip_special);
 }
 
-std::string TextCodec::token_text(std::int32_t id) const { return impl_->tokenizer.decode(std::span(&id, 1), false); }
+std::string TextCodec::token_text(std::int32_t id) const {
+  return impl_->tokenizer.decode(std::span(&id, 1), false);
+}
 
 }  // namespace qwenvl

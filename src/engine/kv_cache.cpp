@@ -13,16 +13,19 @@ KvPool::Page* KvPool::take() {
     free_.pop_back();
   } else {
     if (static_cast<std::int64_t>(pages_.size()) >= max_pages_) {
-      fail(ErrorKind::out_of_memory, "key/value cache: all {} pages of {} tokens are in use", max_pages_,
-           kKvPageTokens);
+      fail(ErrorKind::out_of_memory, "key/value cache: all {} pages of {} tokens are in use",
+           max_pages_, kKvPageTokens);
     }
     auto fresh = std::make_unique<Page>();
-    fresh->memory.reset(new (std::nothrow) std::byte[static_cast<std::size_t>(layout_.page_bytes())]);
+    fresh->memory.reset(new (std::nothrow)
+                            std::byte[static_cast<std::size_t>(layout_.page_bytes())]);
     if (!fresh->memory) {
-      fail(ErrorKind::out_of_memory, "key/value cache: {} bytes refused by the system", layout_.page_bytes());
+      fail(ErrorKind::out_of_memory, "key/value cache: {} bytes refused by the system",
+           layout_.page_bytes());
     }
     page = fresh.get();
     pages_.push_back(std::move(fresh));
+    free_.reserve(pages_.capacity());  // so that giving a page back never fails
   }
   page->n_owners = 1;
   return page;
@@ -33,7 +36,9 @@ void KvPool::give_back(Page* page) {
 }
 
 KvCache::KvCache(KvCache&& other) noexcept
-    : pool_(other.pool_), pages_(std::exchange(other.pages_, {})), n_tokens_(std::exchange(other.n_tokens_, 0)) {}
+    : pool_(other.pool_),
+      pages_(std::exchange(other.pages_, {})),
+      n_tokens_(std::exchange(other.n_tokens_, 0)) {}
 
 KvCache& KvCache::operator=(KvCache&& other) noexcept {
   std::swap(pool_, other.pool_);
@@ -52,13 +57,16 @@ KvCache KvCache::fork() const {
 
 void KvCache::prepare(std::int64_t more) {
   if (more == 0) return;
-  const std::int64_t first = n_tokens_ / kKvPageTokens, last = (n_tokens_ + more - 1) / kKvPageTokens;
+  const std::int64_t first = n_tokens_ / kKvPageTokens,
+                     last = (n_tokens_ + more - 1) / kKvPageTokens;
+  pages_.reserve(static_cast<std::size_t>(last + 1));  // a page taken is never lost
   for (std::int64_t i = first; i <= last; ++i) {
     if (i == static_cast<std::int64_t>(pages_.size())) {
       pages_.push_back(pool_->take());
     } else if (KvPool::Page*& page = pages_[static_cast<std::size_t>(i)]; page->n_owners > 1) {
       KvPool::Page* own = pool_->take();
-      std::memcpy(own->memory.get(), page->memory.get(), static_cast<std::size_t>(pool_->layout().page_bytes()));
+      std::memcpy(own->memory.get(), page->memory.get(),
+                  static_cast<std::size_t>(pool_->layout().page_bytes()));
       pool_->give_back(page);
       page = own;
     }

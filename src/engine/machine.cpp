@@ -31,10 +31,13 @@ std::uint64_t cgroup_bytes(const char* file_name) {
 
 std::uint64_t available_memory_bytes() {
   const std::uint64_t limit = cgroup_bytes("memory.max"), used = cgroup_bytes("memory.current");
-  const std::uint64_t in_cgroup = limit == std::numeric_limits<std::uint64_t>::max() ? limit : limit - std::min(limit, used);
+  const std::uint64_t in_cgroup =
+      limit == std::numeric_limits<std::uint64_t>::max() ? limit : limit - std::min(limit, used);
   return std::min(meminfo("MemAvailable"), in_cgroup);
 }
 
-std::uint64_t total_memory_bytes() { return std::min(meminfo("MemTotal"), cgroup_bytes("memory.max")); }
+std::uint64_t total_memory_bytes() {
+  return std::min(meminfo("MemTotal"), cgroup_bytes("memory.max"));
+}
 
 }  // namespace qwenvl

@@ -10,8 +10,17 @@ namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
+constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15u;  // 2^64 divided by the golden ratio
+
+std::uint64_t mixed(std::uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
 // s < 0 ? s · p : s / p, once for every distinct id so far.
-void penalise_repetition(float penalty, std::span<const std::int32_t> ids, std::span<float> scores) {
+void penalise_repetition(float penalty, std::span<const std::int32_t> ids,
+                         std::span<float> scores) {
   std::vector<bool> seen(scores.size());
   for (const std::int32_t id : ids) {
     if (seen[static_cast<std::size_t>(id)]) continue;
@@ -22,7 +31,8 @@ void penalise_repetition(float penalty, std::span<const std::int32_t> ids, std::
 }
 
 // Bans every id that would complete an n-gram already present.
-void ban_repeated_ngrams(std::size_t n, std::span<const std::int32_t> ids, std::span<float> scores) {
+void ban_repeated_ngrams(std::size_t n, std::span<const std::int32_t> ids,
+                         std::span<float> scores) {
   if (ids.size() + 1 < n) return;
   const auto prefix = ids.last(n - 1);
   for (std::size_t i = 0; i + n <= ids.size(); ++i) {
@@ -35,7 +45,8 @@ void ban_repeated_ngrams(std::size_t n, std::span<const std::int32_t> ids, std::
 void keep_top_k(std::size_t k, std::span<float> scores) {
   if (k >= scores.size()) return;
   std::vector<float> sorted(scores.begin(), scores.end());
-  std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(k - 1), sorted.end(), std::greater<>());
+  std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(k - 1),
+                   sorted.end(), std::greater<>());
   const float threshold = sorted[k - 1];  // ties with the k-th survive
   for (float& score : scores) {
     if (score < threshold) score = kNever;
@@ -48,7 +59,9 @@ void keep_top_p(float p, std::span<float> scores) {
   for (std::size_t i = 0; i < scores.size(); ++i) {
     if (scores[i] != kNever) order.push_back(static_cast<std::int32_t>(i));
   }
-  std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return scores[a] < scores[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::int32_t a, std::int32_t b) { return scores[a] < scores[b]; });
+  if (order.empty()) return;  // the processors have banned everything
   const float largest = scores[static_cast<std::size_t>(order.back())];
   double total = 0;
   for (const std::int32_t id : order) total += std::exp(double{scores[id]} - largest);
@@ -70,22 +83,26 @@ void keep_min_p(float p, std::span<float> scores) {
 
 }  // namespace
 
-// SplitMix64: every output depends on a counter only.
+// SplitMix64: every output depends on a counter only. Streams begin at places of the counter that
+// are mixed themselves: neighbours would repeat each other's numbers one step later.
+RandomStream::RandomStream(std::uint64_t seed, std::uint64_t stream)
+    : state_(mixed(seed + mixed(stream))) {}
+
 double RandomStream::uniform() {
-  std::uint64_t z = state_ += 0x9e3779b97f4a7c15u;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
+  state_ += kGolden;
+  return static_cast<double>(mixed(state_) >> 11) * 0x1p-53;
 }
 
 void apply_processors(const GenerationSettings& settings, std::span<const std::int32_t> ids,
                       std::int64_t n_new, std::span<float> scores) {
-  if (settings.repetition_penalty != 1) penalise_repetition(settings.repetition_penalty, ids, scores);
+  if (settings.repetition_penalty != 1)
+    penalise_repetition(settings.repetition_penalty, ids, scores);
   if (settings.no_repeat_ngram_size > 0) {
     ban_repeated_ngrams(static_cast<std::size_t>(settings.no_repeat_ngram_size), ids, scores);
   }
   if (n_new < settings.min_new_tokens) {
-    for (const std::int32_t id : settings.eos_token_ids) scores[static_cast<std::size_t>(id)] = kNever;
+    for (const std::int32_t id : settings.eos_token_ids)
+      scores[static_cast<std::size_t>(id)] = kNever;
   }
 }
 
@@ -97,8 +114,9 @@ void log_softmax(std::span<float> scores) {
   const float largest = scores[static_cast<std::size_t>(argmax(scores))];
   double total = 0;
   for (const float score : scores) total += std::exp(score - largest);
-  const float shift = largest + static_cast<float>(std::log(total));
-  for (float& score : scores) score -= shift;
+  // In this order: largest + log(total) would round away what log(total) adds to a large score.
+  const float log_total = static_cast<float>(std::log(total));
+  for (float& score : scores) score = score - largest - log_total;
 }
 
 void apply_filters(const GenerationSettings& settings, std::span<float> scores) {
@@ -128,7 +146,9 @@ std::vector<std::int32_t> best_indices(std::span<const float> scores, std::size_
   std::iota(order.begin(), order.end(), 0);
   n = std::min(n, order.size());
   std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n), order.end(),
-                    [&](std::int32_t a, std::int32_t b) { return scores[a] != scores[b] ? scores[a] > scores[b] : a < b; });
+                    [&](std::int32_t a, std::int32_t b) {
+                      return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
+                    });
   order.resize(n);
   return order;
 }

@@ -2,9 +2,11 @@
 // Before: engine.cpp prepares jobs.   After: events on each job's stream.
 //
 // One thread loops: admit → encode one picture → one step (a prefill chunk and every decode row in
-// one batch) → hand the logits to each job's Decoding.
+// one batch) → hand the logits to each job's Decoding. Whatever is thrown on the way ends jobs,
+// never the thread.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <list>
 #include <memory>
@@ -34,10 +36,11 @@ struct Job {
 
   std::vector<std::shared_ptr<const Features>> features;  // of media, as they are encoded
   std::int64_t n_pages_reserved = 0;
-  std::unique_ptr<Decoding> decoding;
+  bool is_admitted = false;            // its pages are counted
+  std::unique_ptr<Decoding> decoding;  // empty once the job has failed
   std::vector<float> first_logits;
-  Stopwatch phase;  // restarted when prefill and when decoding begin
-  bool is_prefilled = false;
+  Stopwatch phase;            // restarted when prefill and when decoding begin
+  bool is_prefilled = false;  // the prompt is in the cache and its logits have been delivered
 
   bool is_encoded() const { return features.size() == media.size(); }
 };
@@ -52,33 +55,48 @@ struct SchedulerOptions {
 class Scheduler {
  public:
   // All references must outlive this.
-  Scheduler(const Model& model, const Tokenizer& tokenizer, Backend& backend, const SchedulerOptions& options);
+  Scheduler(const Model& model, const Tokenizer& tokenizer, Backend& backend,
+            const SchedulerOptions& options);
   ~Scheduler();  // cancels what is in flight
 
-  // Pages a job can need at most. Throws out_of_memory when it could never be admitted.
-  std::int64_t pages_for(const Job& job) const;
+  // Called by any thread. Throws out_of_memory when the job could never be admitted, and
+  // bad_request for stop strings that are not text; then nothing has been queued.
   void submit(std::unique_ptr<Job> job);
+
+  // Key/value pages in use, and the most there ever were; for tests, while no job is in flight.
+  std::int64_t pages_in_use() const { return pool_.n_in_use(); }
+  std::int64_t peak_pages() const { return pool_.n_allocated(); }
 
  private:
   using Jobs = std::list<std::unique_ptr<Job>>;
   struct StepRows;
 
+  std::int64_t pages_for(const Job& job) const;
   void loop();
+  bool turn();
   void admit();
-  bool encode_next();
-  bool step();
+  void encode_next();
   void encode(Job& job);
   Trace encode_trace(const Job& job);
+  void step();
+  StepRows select_rows();
+  void add_job(Job& job, StepRows& rows);
   void add_prefill(Job& job, StepRows& rows);
   void add_decode(Job& job, StepRows& rows);
-  void add_rows(Sequence& sequence, std::int64_t first_id, std::int64_t n, Job& job, StepRows& rows);
+  void add_rows(Sequence& sequence, std::int64_t first_id, std::int64_t n, Job& job,
+                StepRows& rows);
+  void run_rows(StepRows& rows);
+  void run_apart(const StepRows& rows, const std::exception_ptr& error);
   void deliver(StepRows& rows, std::vector<float>& logits);
-  void deliver_to(Job& job, std::vector<std::span<float>> logits);
+  void deliver_to(Job& job, std::span<const std::span<float>> logits);
+  void report_prefill(Job& job);
   Decoding::Emit emit_for(Job& job);
   void receive();
   void drop_cancelled(Jobs& jobs);
-  void fail_job(Job& job, std::exception_ptr error);
+  void end_job(Job& job, const std::exception_ptr& error) noexcept;
+  void fail_all(const std::exception_ptr& error) noexcept;
   void remove_finished();
+  void remove(Jobs& jobs, Jobs::iterator at);
 
   const Model& model_;
   const Tokenizer& tokenizer_;
@@ -91,11 +109,12 @@ class Scheduler {
   Jobs waiting_;  // for pages, in order of arrival
   Jobs active_;   // admitted
   std::int64_t n_pages_reserved_ = 0;
+  bool is_decode_first_ = false;  // the last prefill chunk left no room for some decode rows
 
-  std::mutex mutex_;  // guards incoming_ and is_stopping_
+  std::mutex mutex_;  // guards incoming_, and changes of is_stopping_
   std::condition_variable wake_;
   Jobs incoming_;
-  bool is_stopping_ = false;
+  std::atomic<bool> is_stopping_ = false;
   std::thread thread_;  // last: starts when everything else exists
 };
 

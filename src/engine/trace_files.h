@@ -1,4 +1,5 @@
-// QWENVL_TRACE=folder: every named intermediate as a .npy file, to be compared with the reference's.
+// QWENVL_TRACE=folder: every named intermediate as a .npy file, to be compared with the
+// reference's.
 #pragma once
 
 #include <string>
@@ -7,7 +8,8 @@
 
 namespace qwenvl {
 
-// Files <step>_<name>_<layer>.npy, float32, in `folder` (created). Throws device when it cannot write.
+// Files <step>_<name>_<layer>.npy, float32, in `folder` (created). Throws device when it cannot
+// write.
 Trace trace_to_folder(const std::string& folder);
 
 }  // namespace qwenvl
