@@ -2,11 +2,10 @@
 // For .cpp files only: it exposes the JSON library.
 #pragma once
 
-#include <nlohmann/json.hpp>
-
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,13 +14,15 @@
 
 namespace qwenvl {
 
-// A JSON document of configuration size. Throws bad_file when it is not an object.
+// A JSON document of configuration size. Throws bad_file when it is not an object or holds a key
+// twice.
 nlohmann::json parse_json_object(const std::string& text, const std::string& where);
 
 class JsonFields {
  public:
   // `object` must outlive this; `where` is "config.json" or "config.json: vision_config".
-  JsonFields(const nlohmann::json& object, std::string where) : object_(&object), where_(std::move(where)) {}
+  JsonFields(const nlohmann::json& object, std::string where)
+      : object_(&object), where_(std::move(where)) {}
 
   const std::string& where() const { return where_; }
   bool has(const char* key) const { return find(key) != nullptr; }
@@ -61,7 +62,8 @@ class JsonFields {
   }
 
   // A list of integers; a single integer counts as a list of one when `one_is_enough`.
-  std::optional<std::vector<std::int64_t>> integers(const char* key, std::int64_t low, std::int64_t high,
+  std::optional<std::vector<std::int64_t>> integers(const char* key, std::int64_t low,
+                                                    std::int64_t high,
                                                     bool one_is_enough = false) const {
     const nlohmann::json* value = find(key);
     if (!value) return std::nullopt;
@@ -94,9 +96,11 @@ class JsonFields {
     return found == object_->end() || found->is_null() ? nullptr : &*found;
   }
 
-  [[noreturn]] void wrong(const char* key, const nlohmann::json& value, const std::string& expected) const {
+  [[noreturn]] void wrong(const char* key, const nlohmann::json& value,
+                          const std::string& expected) const {
     fail(ErrorKind::bad_file, "{}: '{}' is {}, expected {}", where_, key,
-         quoted(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), 60), expected);
+         quoted(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), 60),
+         expected);
   }
 
   std::int64_t checked_integer(const char* key, const nlohmann::json& value, std::int64_t low,
@@ -104,7 +108,8 @@ class JsonFields {
     const std::string expected = fmt::format("an integer from {} to {}", low, high);
     if (!value.is_number_integer()) wrong(key, value, expected);
     if (value.is_number_unsigned() &&
-        value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+        value.get<std::uint64_t>() >
+            static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
       wrong(key, value, expected);
     }
     const std::int64_t number = value.get<std::int64_t>();
@@ -112,7 +117,8 @@ class JsonFields {
     return number;
   }
 
-  double checked_number(const char* key, const nlohmann::json& value, double low, double high) const {
+  double checked_number(const char* key, const nlohmann::json& value, double low,
+                        double high) const {
     const std::string expected = fmt::format("a number from {} to {}", low, high);
     if (!value.is_number()) wrong(key, value, expected);
     const double number = value.get<double>();

@@ -31,7 +31,8 @@ std::unique_ptr<Model> make_model(const Checkpoint& checkpoint, std::optional<DT
     if (found == architecture.name) return architecture.make(checkpoint, compute);
     known += (known.empty() ? "" : ", ") + std::string(architecture.name);
   }
-  fail(ErrorKind::unsupported, "{}: architecture {}, expected one of {}", where, quoted(found), known);
+  fail(ErrorKind::unsupported, "{}: architecture {}, expected one of {}", where, quoted(found),
+       known);
 }
 
 }  // namespace qwenvl

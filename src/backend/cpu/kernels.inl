@@ -162,8 +162,10 @@ QWENVL_INLINE float total(const Lanes& x) {
 // Four totals at once, the same additions on transposed vectors.
 QWENVL_INLINE Vec4 totals(const Lanes& x0, const Lanes& x1, const Lanes& x2, const Lanes& x3) {
   const Vec4 a = folded(x0), b = folded(x1), c = folded(x2), d = folded(x3);
-  const Vec4 ab02 = __builtin_shufflevector(a, b, 0, 4, 2, 6), ab13 = __builtin_shufflevector(a, b, 1, 5, 3, 7);
-  const Vec4 cd02 = __builtin_shufflevector(c, d, 0, 4, 2, 6), cd13 = __builtin_shufflevector(c, d, 1, 5, 3, 7);
+  const Vec4 ab02 = __builtin_shufflevector(a, b, 0, 4, 2, 6),
+             ab13 = __builtin_shufflevector(a, b, 1, 5, 3, 7);
+  const Vec4 cd02 = __builtin_shufflevector(c, d, 0, 4, 2, 6),
+             cd13 = __builtin_shufflevector(c, d, 1, 5, 3, 7);
   const Vec4 t0 = __builtin_shufflevector(ab02, cd02, 0, 1, 4, 5);
   const Vec4 t2 = __builtin_shufflevector(ab02, cd02, 2, 3, 6, 7);
   const Vec4 t1 = __builtin_shufflevector(ab13, cd13, 0, 1, 4, 5);
@@ -175,7 +177,8 @@ QWENVL_INLINE Vec4 totals(const Lanes& x0, const Lanes& x1, const Lanes& x2, con
 
 // e^x to about one unit in the last place: 2^n · p(r), |r| ≤ ln 2 / 2, p the Taylor series.
 QWENVL_INLINE VecF exp_vector(VecF x) {
-  const VecU32 is_tiny = bits_as<VecU32>(x < splat(-87.3f));  // results below the smallest normal: 0
+  const VecU32 is_tiny =
+      bits_as<VecU32>(x < splat(-87.3f));  // results below the smallest normal: 0
   const VecU32 is_huge = bits_as<VecU32>(x > splat(88.7f));
   const VecF clamped = bits_as<VecF>((bits_as<VecU32>(x) & ~(is_tiny | is_huge)));
   const VecF magic = splat(12582912.0f);  // 1.5 · 2^23: adding it rounds to an integer
@@ -316,8 +319,8 @@ QWENVL_INLINE void with_format(DType format, bool round_to_bf16, Body body) {
   return body(float{}, std::bool_constant<false>{});
 }
 
-void unpack(const void* row, DType format, bool round_to_bf16, std::int64_t k, std::int64_t k_padded,
-            float* out) noexcept {
+void unpack(const void* row, DType format, bool round_to_bf16, std::int64_t k,
+            std::int64_t k_padded, float* out) noexcept {
   with_format(format, round_to_bf16, [&](auto w, auto round) {
     unpack_row<decltype(w), decltype(round)::value>(row, k, k_padded, out);
   });
@@ -325,8 +328,8 @@ void unpack(const void* row, DType format, bool round_to_bf16, std::int64_t k, s
 
 // A register tile: kM rows of a times kN rows of w, 16 partial sums each.
 template <int kM, int kN, class W, bool kRoundToBf16>
-QWENVL_INLINE void tile(const float* a, std::int64_t lda, const W* w, std::int64_t ldw, std::int64_t k,
-                        float* c, std::int64_t ldc) {
+QWENVL_INLINE void tile(const float* a, std::int64_t lda, const W* w, std::int64_t ldw,
+                        std::int64_t k, float* c, std::int64_t ldc) {
   Lanes sum[kM][kN];
   for (int m = 0; m < kM; ++m) {
     for (int n = 0; n < kN; ++n) sum[m][n] = splat_lanes(0);
@@ -354,10 +357,11 @@ QWENVL_INLINE void tile(const float* a, std::int64_t lda, const W* w, std::int64
 
 // One strip of kM rows against all n weights.
 template <int kM, int kN, class W, bool kRoundToBf16>
-QWENVL_INLINE void strip(const float* a, std::int64_t lda, const W* w, std::int64_t ldw, std::int64_t n,
-                         std::int64_t k, float* c, std::int64_t ldc) {
+QWENVL_INLINE void strip(const float* a, std::int64_t lda, const W* w, std::int64_t ldw,
+                         std::int64_t n, std::int64_t k, float* c, std::int64_t ldc) {
   std::int64_t j = 0;
-  for (; j + kN <= n; j += kN) tile<kM, kN, W, kRoundToBf16>(a, lda, w + j * ldw, ldw, k, c + j, ldc);
+  for (; j + kN <= n; j += kN)
+    tile<kM, kN, W, kRoundToBf16>(a, lda, w + j * ldw, ldw, k, c + j, ldc);
   for (; j < n; ++j) tile<kM, 1, W, kRoundToBf16>(a, lda, w + j * ldw, ldw, k, c + j, ldc);
 }
 
@@ -369,10 +373,12 @@ void gemm(const float* a, std::int64_t lda, std::int64_t m, const float* w, std:
     const std::int64_t n_here = n - j < kN ? n - j : kN;
     std::int64_t i = 0;
     for (; i + kM <= m; i += kM) {
-      strip<kM, kN, float, false>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j, ldc);
+      strip<kM, kN, float, false>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j,
+                                  ldc);
     }
     for (; i < m; ++i) {
-      strip<1, kN, float, false>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j, ldc);
+      strip<1, kN, float, false>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j,
+                                 ldc);
     }
   }
 }
@@ -394,8 +400,8 @@ void gemv_of(const float* a, std::int64_t lda, std::int64_t m, const W* w, std::
 void gemv(const float* a, std::int64_t lda, std::int64_t m, const void* w, DType format,
           bool round_to_bf16, std::int64_t n, std::int64_t k, float* c, std::int64_t ldc) noexcept {
   with_format(format, round_to_bf16, [&](auto type, auto round) {
-    gemv_of<decltype(type), decltype(round)::value>(a, lda, m, static_cast<const decltype(type)*>(w), n,
-                                                    k, c, ldc);
+    gemv_of<decltype(type), decltype(round)::value>(
+        a, lda, m, static_cast<const decltype(type)*>(w), n, k, c, ldc);
   });
 }
 
@@ -412,7 +418,8 @@ QWENVL_INLINE void score_rows(const AttentionTile& t, std::int64_t first) {
   }
   for (int d = 0; d < t.head_dim; ++d) {
     Lanes keys[kKeyGroups];
-    for (int g = 0; g < kKeyGroups; ++g) keys[g] = load_lanes(t.keys + d * kKvPageTokens + g * kLanes);
+    for (int g = 0; g < kKeyGroups; ++g)
+      keys[g] = load_lanes(t.keys + d * kKvPageTokens + g * kLanes);
     for (int m = 0; m < kM; ++m) {
       const Lanes q = splat_lanes(t.q[(first + m) * t.head_dim + d]);
       for (int g = 0; g < kKeyGroups; ++g) multiply_add(sum[m][g], q, keys[g]);
@@ -453,7 +460,8 @@ QWENVL_INLINE void soften_row(const AttentionTile& t, std::int64_t row, std::int
   }
 }
 
-// out[m, D] += scores[m, 64] · values[64, D], kGroups groups of 16 columns from column `first_d` on.
+// out[m, D] += scores[m, 64] · values[64, D], kGroups groups of 16 columns from column `first_d`
+// on.
 template <int kM, int kGroups>
 QWENVL_INLINE void weigh_rows(const AttentionTile& t, std::int64_t first, std::int64_t first_d,
                               std::int64_t padded) {
@@ -465,7 +473,8 @@ QWENVL_INLINE void weigh_rows(const AttentionTile& t, std::int64_t first, std::i
   }
   for (int j = 0; j < kKvPageTokens; ++j) {
     Lanes values[kGroups];
-    for (int g = 0; g < kGroups; ++g) values[g] = load_lanes(t.values + j * padded + first_d + g * kLanes);
+    for (int g = 0; g < kGroups; ++g)
+      values[g] = load_lanes(t.values + j * padded + first_d + g * kLanes);
     for (int m = 0; m < kM; ++m) {
       const Lanes p = splat_lanes(t.scores[(first + m) * kKvPageTokens + j]);
       for (int g = 0; g < kGroups; ++g) multiply_add(sum[m][g], p, values[g]);
@@ -502,6 +511,13 @@ constexpr RowKernels row_kernels() {
 }
 
 constexpr KernelTable make_table(const char* name) {
-  return {name,    QWENVL_TILE_ROWS, QWENVL_TILE_WEIGHTS, row_kernels<float>(), row_kernels<bf16>(),
-          &unpack, &gemm,            &gemv,               &attention};
+  return {name,
+          QWENVL_TILE_ROWS,
+          QWENVL_TILE_WEIGHTS,
+          row_kernels<float>(),
+          row_kernels<bf16>(),
+          &unpack,
+          &gemm,
+          &gemv,
+          &attention};
 }
