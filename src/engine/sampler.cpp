@@ -48,6 +48,7 @@ void keep_top_p(float p, std::span<float> scores) {
   for (std::size_t i = 0; i < scores.size(); ++i) {
     if (scores[i] != kNever) order.push_back(static_cast<std::int32_t>(i));
   }
+  if (order.empty()) return;  // everything is banned
   std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return scores[a] < scores[b]; });
   const float largest = scores[static_cast<std::size_t>(order.back())];
   double total = 0;
@@ -68,14 +69,22 @@ void keep_min_p(float p, std::span<float> scores) {
   }
 }
 
+// Every bit of z changes about half of the result's.
+std::uint64_t mixed(std::uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
 }  // namespace
+
+RandomStream::RandomStream(std::uint64_t seed, std::uint64_t stream)
+    // Mixed twice: streams whose counters began near each other would repeat each other's numbers.
+    : state_(mixed(mixed(seed) + stream)) {}
 
 // SplitMix64: every output depends on a counter only.
 double RandomStream::uniform() {
-  std::uint64_t z = state_ += 0x9e3779b97f4a7c15u;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
+  return static_cast<double>(mixed(state_ += 0x9e3779b97f4a7c15u) >> 11) * 0x1p-53;
 }
 
 void apply_processors(const GenerationSettings& settings, std::span<const std::int32_t> ids,

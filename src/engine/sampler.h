@@ -14,7 +14,7 @@ namespace qwenvl {
 // A small counter-based generator: the same seed and stream give the same numbers everywhere.
 class RandomStream {
  public:
-  RandomStream(std::uint64_t seed, std::uint64_t stream) : state_(seed + stream * 0x9e3779b97f4a7c15u) {}
+  RandomStream(std::uint64_t seed, std::uint64_t stream);
   double uniform();  // [0, 1)
 
  private:
