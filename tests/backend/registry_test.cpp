@@ -40,6 +40,13 @@ TEST_F(WithIsa, the_first_usable_table_is_chosen) {
   }
 }
 
+// The emulator tests say which table their processor must get.
+TEST_F(WithIsa, an_emulated_processor_gets_the_expected_table) {
+  const char* expected = std::getenv("EXPECTED_KERNELS");
+  if (!expected) GTEST_SKIP() << "not emulated";
+  EXPECT_STREQ(cpu::best_kernels().name, expected);
+}
+
 TEST_F(WithIsa, every_table_is_chosen_by_its_name_or_says_what_it_needs) {
   for (const cpu::KernelChoice& choice : cpu::kernel_choices()) {
     set(choice.table->name);
