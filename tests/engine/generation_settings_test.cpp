@@ -127,7 +127,8 @@ TEST(GenerationConfig, settings_that_are_not_computed_are_refused_unless_neutral
                                                      {"prompt_lookup_num_tokens", "3"},
                                                      {"dola_layers", "\"low\""}};
   for (const auto& [key, value] : set) {
-    EXPECT_TRUE(holds(error_of([&] { parsed(fmt::format("{{\"{}\": {}}}", key, value)); }),
+    const std::string text = fmt::format("{{\"{}\": {}}}", key, value);
+    EXPECT_TRUE(holds(error_of([&] { parsed(text); }),
                       fmt::format("unsupported: generation_config.json: '{}' is set", key)));
     expect_defaults(parsed(fmt::format("{{\"{}\": null}}", key)));
   }

@@ -7,17 +7,26 @@
 namespace qwenvl::qwen2_5_vl {
 namespace {
 
+constexpr std::int32_t kLargestTimeStep = 1 << 28;  // sums of a few stay far from overflowing
+
 std::int32_t time_step(std::int64_t k, const MediaRun& run, double tokens_per_second,
                        TemporalIds kind) {
   if (!run.is_video) return 0;  // a still has one grid
+  double step = 0;
   if (kind == TemporalIds::whole_seconds) {
     // k · int(seconds) · tps
-    return static_cast<std::int32_t>(static_cast<double>(k) * std::trunc(run.seconds_per_grid) *
-                                     tokens_per_second);
+    step = static_cast<double>(k) * std::trunc(run.seconds_per_grid) * tokens_per_second;
+  } else {
+    // trunc( fl32(fl32(k) · seconds) · tps )
+    const float seconds = static_cast<float>(k) * static_cast<float>(run.seconds_per_grid);
+    step = seconds * static_cast<float>(tokens_per_second);
   }
-  // trunc( fl32(fl32(k) · seconds) · tps )
-  const float seconds = static_cast<float>(k) * static_cast<float>(run.seconds_per_grid);
-  return static_cast<std::int32_t>(seconds * static_cast<float>(tokens_per_second));
+  if (!(step >= 0 && step <= kLargestTimeStep)) {
+    fail(ErrorKind::bad_request,
+         "prompt: {} seconds between frames give the time position {}, expected at most {}",
+         run.seconds_per_grid, step, kLargestTimeStep);
+  }
+  return static_cast<std::int32_t>(step);
 }
 
 // Each placeholder id becomes as many as its picture or clip has tokens.
