@@ -51,8 +51,8 @@ struct Message {
   std::vector<Part> parts;
 };
 
-// When beam search ends: as soon as num_beams answers are finished (yes), when the best running beam
-// at its present length cannot beat them (no), or at any length it may reach (never).
+// When beam search ends: as soon as num_beams answers are finished (yes), when the best running
+// beam at its present length cannot beat them (no), or at any length it may reach (never).
 enum class EarlyStopping { no, yes, never };
 
 // Unset fields take the values of generation_config.json, then the library defaults of the
@@ -71,7 +71,7 @@ struct Sampling {
   std::optional<int> max_new_tokens;
   std::optional<std::uint64_t> seed;  // unset: a fresh one, reported in the answer
   std::optional<int> num_beams;
-  std::optional<float> length_penalty;  // beams
+  std::optional<float> length_penalty;          // beams
   std::optional<EarlyStopping> early_stopping;  // beams
   std::optional<int> num_return_sequences;
   std::optional<std::vector<std::int32_t>> eos_token_ids;
@@ -100,7 +100,8 @@ struct PictureInfo {
 
 struct TokenLogprob {
   std::int32_t id = 0;
-  std::string text;   // filled with logprobs; not necessarily whole characters: U+FFFD stands for half
+  std::string
+      text;  // filled with logprobs; not necessarily whole characters: U+FFFD stands for half
   float logprob = 0;  // natural logarithm, after penalties, before temperature
 };
 
@@ -130,18 +131,18 @@ struct Timings {
 // In order: prepared; progress; text and finished of each choice. Beams are reported at their end.
 struct Event {
   enum class Kind { prepared, progress, text, finished } kind = Kind::prepared;
-  std::string stage;                  // Kind::progress: "encode" or "prefill"
-  std::int64_t done = 0, total = 0;   // Kind::progress: layers of all pictures, or prompt tokens
-  int choice = 0;                     // which of num_return_sequences
-  std::string text;                   // Kind::text: whole characters only
-  std::vector<TokenInfo> tokens;      // Kind::text: tokens since the last event of this choice
+  std::string stage;                 // Kind::progress: "encode" or "prefill"
+  std::int64_t done = 0, total = 0;  // Kind::progress: layers of all pictures, or prompt tokens
+  int choice = 0;                    // which of num_return_sequences
+  std::string text;                  // Kind::text: whole characters only
+  std::vector<TokenInfo> tokens;     // Kind::text: tokens since the last event of this choice
   FinishReason finish_reason = FinishReason::none;  // Kind::finished, one per choice
-  std::string matched_stop;           // the stop string, if one ended the choice
-  double score = 0;                   // beams: the final score
-  std::vector<PictureInfo> pictures;  // Kind::prepared
-  Usage usage;                        // prepared, and finished: tokens of all choices so far
-  Timings timings;                    // finished
-  std::uint64_t seed = 0;             // prepared and finished
+  std::string matched_stop;                         // the stop string, if one ended the choice
+  double score = 0;                                 // beams: the final score
+  std::vector<PictureInfo> pictures;                // Kind::prepared
+  Usage usage;             // prepared, and finished: tokens of all choices so far
+  Timings timings;         // finished
+  std::uint64_t seed = 0;  // prepared and finished
   // Kind::finished of choice 0, when Request::want_first_logits: the scores [vocabulary] the model
   // gave to the first generated token, before any penalty. Lets two engines be compared exactly.
   std::vector<float> first_logits;
@@ -190,20 +191,20 @@ Answer collect(EventStream stream);
 enum class ComputeType { automatic, float32, bfloat16 };  // automatic: bf16 for bf16 checkpoints
 
 struct EngineOptions {
-  std::string model;            // a folder, or "org/name" in the Hugging Face cache
+  std::string model;             // a folder, or "org/name" in the Hugging Face cache
   std::string backend = "auto";  // "auto", "cpu", "reference"
   ComputeType compute = ComputeType::automatic;
-  int n_threads = 0;            // 0: every core this process may use
-  std::int64_t max_context_tokens = 0;  // 0: what the checkpoint allows
-  std::size_t kv_cache_bytes = 0;       // 0: half of the memory available when the engine opens
-  int max_batch_sequences = 64;         // sequences computed in one step; a request that has more
-                                        // (beams, choices) is computed alone
-  int prefill_chunk_tokens = 512;       // rows per prefill step: bounds the scratch memory
-  std::string loader = "qwen_vl_utils";     // "qwen_vl_utils" | "hf": alpha and EXIF handling
+  int n_threads = 0;                     // 0: every core this process may use
+  std::int64_t max_context_tokens = 0;   // 0: what the checkpoint allows
+  std::size_t kv_cache_bytes = 0;        // 0: half of the memory available when the engine opens
+  int max_batch_sequences = 64;          // sequences computed in one step; a request that has more
+                                         // (beams, choices) is computed alone
+  int prefill_chunk_tokens = 512;        // rows per prefill step: bounds the scratch memory
+  std::string loader = "qwen_vl_utils";  // "qwen_vl_utils" | "hf": alpha and EXIF handling
   std::string resize_kernel = "pillow";  // "pillow" (13) | "pillow12" (until 12) | "torch_int16"
-  std::string resize_rule = "qwen_vl_utils";  // "qwen_vl_utils" | "hf": smart_resize variant
-  std::string normalisation = "slow";       // "slow" | "fast": rounding of (x/255 - mean)/std
-  std::string temporal_ids = "float";       // "float" | "int": M-RoPE time step of videos
+  std::string resize_rule = "qwen_vl_utils";   // "qwen_vl_utils" | "hf": smart_resize variant
+  std::string normalisation = "slow";          // "slow" | "fast": rounding of (x/255 - mean)/std
+  std::string temporal_ids = "float";          // "float" | "int": M-RoPE time step of videos
   std::size_t vision_cache_bytes = 64u << 20;  // features of pictures seen before
 };
 

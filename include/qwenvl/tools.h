@@ -14,8 +14,8 @@ namespace qwenvl {
 // ---- inspect ---------------------------------------------------------------------------------
 
 struct TensorSummary {
-  std::string name;   // canonical
-  std::string type;   // "bfloat16"
+  std::string name;  // canonical
+  std::string type;  // "bfloat16"
   std::vector<std::int64_t> shape;
   std::uint64_t bytes = 0;
   std::string file;
@@ -24,7 +24,8 @@ struct TensorSummary {
 struct ModelSummary {
   std::string folder;
   std::string architecture;
-  std::vector<std::pair<std::string, std::string>> facts;  // "decoder layers" → "36", in reading order
+  std::vector<std::pair<std::string, std::string>>
+      facts;  // "decoder layers" → "36", in reading order
   std::vector<TensorSummary> tensors;
   std::uint64_t parameters = 0;
   std::uint64_t bytes = 0;
@@ -86,7 +87,7 @@ std::string to_original_coordinates(const std::string& answer, const PictureInfo
 Mark to_original(const Mark& mark, const PictureInfo& picture);
 
 // Draws marks (in original pixels) on the picture and writes a PNG.
-void draw_marks_png(const Picture& picture, const std::string& loader, const std::vector<Mark>& marks,
-                    const std::string& png_path);
+void draw_marks_png(const Picture& picture, const std::string& loader,
+                    const std::vector<Mark>& marks, const std::string& png_path);
 
 }  // namespace qwenvl

@@ -1,5 +1,6 @@
 // The verbs a model is written with, and what they act on.
-// Before: models/*/vision.cpp and language.cpp call them.   After: reference/ and cpu/ carry them out.
+// Before: models/*/vision.cpp and language.cpp call them.   After: reference/ and cpu/ carry them
+// out.
 //
 // Activations are float32 or bf16 (the compute type of a run). Arithmetic is always float32; in a
 // bf16 run results are rounded to bf16 exactly where the reference rounds, which each verb states.
@@ -24,7 +25,8 @@ namespace qwenvl {
 // Tokens in one page of the key/value cache; also the width of an attention tile.
 inline constexpr int kKvPageTokens = 64;
 
-// How keys and values lie in a page: for each layer K then V, each [n_kv_heads, kKvPageTokens, head_dim].
+// How keys and values lie in a page: for each layer K then V, each [n_kv_heads, kKvPageTokens,
+// head_dim].
 struct KvLayout {
   int n_layers = 0;
   int n_kv_heads = 0;
@@ -79,7 +81,8 @@ class Backend {
   virtual void embed_rows(const Weight& table, std::span<const std::int32_t> ids, Tensor out) = 0;
 
   // out = x · Wᵀ + bias, rounded once; bias may be empty ([n_out] float32).
-  // In a bf16 run weights stored wider than bf16 are rounded to bf16 first.   x [T, n_in], out [T, n_out]
+  // In a bf16 run weights stored wider than bf16 are rounded to bf16 first.   x [T, n_in], out [T,
+  // n_out]
   virtual void linear(Tensor x, const Weight& w, std::span<const float> bias, Tensor out) = 0;
 
   // x += y, rounded.                                                [T, H]

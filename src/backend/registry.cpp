@@ -10,7 +10,8 @@ std::unique_ptr<Backend> make_backend(const std::string& name, int n_threads) {
   }
   if (name == "auto" || name == "cpu") return make_cpu_backend(n_threads);
   if (name == "reference") return make_reference_backend();
-  fail(ErrorKind::bad_request, "backend: found {}, expected one of auto, cpu, reference", quoted(name));
+  fail(ErrorKind::bad_request, "backend: found {}, expected one of auto, cpu, reference",
+       quoted(name));
 }
 
 }  // namespace qwenvl

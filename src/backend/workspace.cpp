@@ -15,7 +15,8 @@ constexpr std::size_t kSmallestBlock = 8u << 20;
 
 Tensor Workspace::take(DType type, Shape shape) {
   const std::size_t wanted = static_cast<std::size_t>(shape.count()) * size_of(type);
-  const std::size_t bytes = std::max(kAlignment, (wanted + kAlignment - 1) / kAlignment * kAlignment);
+  const std::size_t bytes =
+      std::max(kAlignment, (wanted + kAlignment - 1) / kAlignment * kAlignment);
   while (block_ < blocks_.size() && used_bytes_ + bytes > blocks_[block_].size_bytes) {
     ++block_;
     used_bytes_ = 0;
@@ -23,8 +24,10 @@ Tensor Workspace::take(DType type, Shape shape) {
   if (block_ == blocks_.size()) {
     const std::size_t size = std::max(bytes, kSmallestBlock);
     void* memory = std::aligned_alloc(4096, (size + 4095) / 4096 * 4096);
-    if (!memory) fail(ErrorKind::out_of_memory, "workspace: {} bytes of scratch memory refused", size);
-    blocks_.push_back({{static_cast<std::byte*>(memory), [](std::byte* p) { std::free(p); }}, size});
+    if (!memory)
+      fail(ErrorKind::out_of_memory, "workspace: {} bytes of scratch memory refused", size);
+    blocks_.push_back(
+        {{static_cast<std::byte*>(memory), [](std::byte* p) { std::free(p); }}, size});
   }
   Tensor out(blocks_[block_].memory.get() + used_bytes_, type, shape);
   used_bytes_ += bytes;

@@ -39,9 +39,9 @@ namespace detail {
 }  // namespace qwenvl
 
 // A programmer's promise. User input must never reach a failing check.
-#define QWENVL_CHECK(condition, ...)                                                         \
-  do {                                                                                       \
-    if (!(condition)) [[unlikely]]                                                           \
+#define QWENVL_CHECK(condition, ...)                                                            \
+  do {                                                                                          \
+    if (!(condition)) [[unlikely]]                                                              \
       ::qwenvl::detail::check_failed(#condition, __FILE__, __LINE__, fmt::format(__VA_ARGS__)); \
   } while (false)
 

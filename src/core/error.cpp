@@ -35,9 +35,10 @@ namespace detail {
 
 void check_failed(const char* condition, const char* file, int line, const std::string& message) {
   const char* slash = std::strrchr(file, '/');
-  throw Error(ErrorKind::internal,
-              fmt::format("internal error at {}:{}: {} ({}); this is a bug in qwenvl, please report it",
-                          slash ? slash + 1 : file, line, message, condition));
+  throw Error(
+      ErrorKind::internal,
+      fmt::format("internal error at {}:{}: {} ({}); this is a bug in qwenvl, please report it",
+                  slash ? slash + 1 : file, line, message, condition));
 }
 
 }  // namespace detail

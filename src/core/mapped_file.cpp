@@ -25,8 +25,9 @@ struct Descriptor {
 
 std::size_t open_regular(const std::filesystem::path& path, Descriptor& file) {
   file.fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file.fd < 0) fail(ErrorKind::bad_file, "{}: cannot open: {}", path.string(), std::strerror(errno));
-  struct stat status{};
+  if (file.fd < 0)
+    fail(ErrorKind::bad_file, "{}: cannot open: {}", path.string(), std::strerror(errno));
+  struct stat status {};
   if (::fstat(file.fd, &status) != 0) {
     fail(ErrorKind::bad_file, "{}: cannot stat: {}", path.string(), std::strerror(errno));
   }

@@ -2,6 +2,7 @@
 
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 
 namespace qwenvl {
 namespace {
@@ -35,9 +36,12 @@ std::string integer_range(std::int64_t low, std::int64_t high) {
   return fmt::format("an integer from {} to {}", low, high);
 }
 
-std::string number_range(double low, double high) { return fmt::format("a number from {} to {}", low, high); }
+std::string number_range(double low, double high) {
+  return fmt::format("a number from {} to {}", low, high);
+}
 
-// Every item of a list through `convert`; nothing when it is no list, too long, or an item does not fit.
+// Every item of a list through `convert`; nothing when it is no list, too long, or an item does not
+// fit.
 template <class T, class Convert>
 std::optional<std::vector<T>> as_list(const Json& value, const Convert& convert) {
   if (!value.is_array() || value.size() > kMaxListLength) return std::nullopt;
@@ -66,13 +70,21 @@ JsonFields::JsonFields(std::shared_ptr<const Node> node, std::string where)
     : node_(std::move(node)), where_(std::move(where)) {}
 
 JsonFields JsonFields::parse(const std::string& text, const std::string& where) {
-  const auto limit_depth = [&](int depth, Json::parse_event_t, Json&) {
-    if (depth > kMaxDepth) fail(ErrorKind::bad_file, "{}: nested deeper than {} levels", where, kMaxDepth);
+  std::vector<std::set<std::string>> keys;  // of the objects around the present place
+  const auto check = [&](int depth, Json::parse_event_t event, Json& value) {
+    if (depth > kMaxDepth)
+      fail(ErrorKind::bad_file, "{}: nested deeper than {} levels", where, kMaxDepth);
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second) {
+      fail(ErrorKind::bad_file, "{}: {} is there twice, expected once", where,
+           quoted(value.get<std::string>()));
+    }
     return true;
   };
   std::shared_ptr<const Json> document;
   try {
-    document = std::make_shared<const Json>(Json::parse(text, limit_depth));
+    document = std::make_shared<const Json>(Json::parse(text, check));
   } catch (const Json::exception& e) {
     fail(ErrorKind::bad_file, "{}: not valid JSON: {}", where, quoted(e.what(), 200));
   }
@@ -84,7 +96,8 @@ JsonFields JsonFields::parse(const std::string& text, const std::string& where) 
 }
 
 void JsonFields::wrong(const char* key, const std::string& expected) const {
-  fail(ErrorKind::bad_file, "{}: '{}' is {}, expected {}", where_, key, shown(*node_->find(key)), expected);
+  fail(ErrorKind::bad_file, "{}: '{}' is {}, expected {}", where_, key, shown(*node_->find(key)),
+       expected);
 }
 
 bool JsonFields::has(const char* key) const { return node_->find(key) != nullptr; }
@@ -93,10 +106,12 @@ std::optional<JsonFields> JsonFields::object(const char* key) const {
   const Json* value = node_->find(key);
   if (!value) return std::nullopt;
   if (!value->is_object()) wrong(key, "an object");
-  return JsonFields(std::make_shared<const Node>(Node{node_->document, value}), where_ + ": " + key);
+  return JsonFields(std::make_shared<const Node>(Node{node_->document, value}),
+                    where_ + ": " + key);
 }
 
-std::optional<std::int64_t> JsonFields::integer(const char* key, std::int64_t low, std::int64_t high) const {
+std::optional<std::int64_t> JsonFields::integer(const char* key, std::int64_t low,
+                                                std::int64_t high) const {
   const Json* value = node_->find(key);
   if (!value) return std::nullopt;
   const auto number = as_integer(*value, low, high);
@@ -136,17 +151,20 @@ std::optional<std::vector<std::string>> JsonFields::texts(const char* key) const
   return list;
 }
 
-std::optional<std::vector<std::int64_t>> JsonFields::integers(const char* key, std::int64_t low, std::int64_t high,
+std::optional<std::vector<std::int64_t>> JsonFields::integers(const char* key, std::int64_t low,
+                                                              std::int64_t high,
                                                               bool one_is_enough) const {
   const Json* value = node_->find(key);
   if (!value) return std::nullopt;
   if (one_is_enough && !value->is_array()) return {{*integer(key, low, high)}};
-  auto list = as_list<std::int64_t>(*value, [&](const Json& item) { return as_integer(item, low, high); });
+  auto list =
+      as_list<std::int64_t>(*value, [&](const Json& item) { return as_integer(item, low, high); });
   if (!list) wrong(key, "a list, each " + integer_range(low, high));
   return list;
 }
 
-std::optional<std::vector<double>> JsonFields::numbers(const char* key, double low, double high) const {
+std::optional<std::vector<double>> JsonFields::numbers(const char* key, double low,
+                                                       double high) const {
   const Json* value = node_->find(key);
   if (!value) return std::nullopt;
   auto list = as_list<double>(*value, [&](const Json& item) { return as_number(item, low, high); });

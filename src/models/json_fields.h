@@ -15,7 +15,7 @@ namespace qwenvl {
 class JsonFields {
  public:
   // A document of configuration size. `where` names the file in messages. Throws bad_file when the
-  // text is not a JSON object or is nested too deep.
+  // text is not a JSON object, is nested too deep or holds a key twice.
   static JsonFields parse(const std::string& text, const std::string& where);
 
   const std::string& where() const { return where_; }
@@ -30,7 +30,8 @@ class JsonFields {
   std::optional<std::string> text(const char* key) const;
   std::optional<std::vector<std::string>> texts(const char* key) const;
   // A single integer counts as a list of one when `one_is_enough`.
-  std::optional<std::vector<std::int64_t>> integers(const char* key, std::int64_t low, std::int64_t high,
+  std::optional<std::vector<std::int64_t>> integers(const char* key, std::int64_t low,
+                                                    std::int64_t high,
                                                     bool one_is_enough = false) const;
   std::optional<std::vector<double>> numbers(const char* key, double low, double high) const;
   // The value as JSON text, whatever it is.

@@ -38,7 +38,8 @@ enum class Normalisation { slow, fast };
 enum class ResizeRule { qwen_vl_utils, hf };
 enum class TemporalIds { true_time, whole_seconds };
 
-// The switches on which versions of the reference disagree; the defaults are the published README's.
+// The switches on which versions of the reference disagree; the defaults are the published
+// README's.
 struct PreprocessOptions {
   ResizeRule rule = ResizeRule::qwen_vl_utils;
   ResizeKernel kernel = ResizeKernel::pillow;
@@ -50,9 +51,9 @@ struct PreprocessOptions {
 struct VisionInput {
   std::vector<Image> frames;  // 1 for a still, an even number for a clip; all of the processed size
   Grid grid;
-  std::int64_t n_tokens = 0;       // rows in the language model
+  std::int64_t n_tokens = 0;  // rows in the language model
   bool is_video = false;
-  double seconds_per_grid = 1.0;   // true time between two temporal patches
+  double seconds_per_grid = 1.0;  // true time between two temporal patches
   int original_height = 0, original_width = 0;
   Normalisation normalisation = Normalisation::slow;
 };
@@ -92,7 +93,7 @@ struct Batch {
   std::vector<TokenId> ids;             // [T]
   std::vector<std::int32_t> positions;  // [3, T]
   std::vector<FeatureRows> features;
-  KvView kv;                            // which rows belong to which sequence
+  KvView kv;                             // which rows belong to which sequence
   std::vector<std::int64_t> logit_rows;  // rows whose logits are wanted
 };
 
@@ -122,8 +123,8 @@ class Model {
   virtual Prompt lay_out(const Conversation& conversation, const Tokenizer& tokenizer,
                          const PreprocessOptions& options) const = 0;
   // Pixels → features [n_tokens, feature_width] in the compute type.
-  virtual void encode(Backend& backend, Workspace& workspace, const VisionInput& input, Tensor features,
-                      const Trace* trace = nullptr) const = 0;
+  virtual void encode(Backend& backend, Workspace& workspace, const VisionInput& input,
+                      Tensor features, const Trace* trace = nullptr) const = 0;
   // One step of any mixture of prompts and continuations → logits [logit_rows, vocabulary] float32.
   virtual void forward(Backend& backend, Workspace& workspace, const Batch& batch, Tensor logits,
                        const Trace* trace = nullptr) const = 0;

@@ -20,14 +20,16 @@ constexpr Architecture kArchitectures[] = {
 
 std::unique_ptr<Model> make_model(const Checkpoint& checkpoint, std::optional<DType> compute) {
   const std::string where = (checkpoint.folder() / "config.json").string();
-  const auto names = JsonFields::parse(checkpoint.text_of("config.json"), where).texts("architectures");
+  const auto names =
+      JsonFields::parse(checkpoint.text_of("config.json"), where).texts("architectures");
   const std::string found = names && !names->empty() ? names->front() : "";
   std::string known;
   for (const Architecture& architecture : kArchitectures) {
     if (found == architecture.name) return architecture.make(checkpoint, compute);
     known += (known.empty() ? "" : ", ") + std::string(architecture.name);
   }
-  fail(ErrorKind::unsupported, "{}: architecture {}, expected one of {}", where, quoted(found), known);
+  fail(ErrorKind::unsupported, "{}: architecture {}, expected one of {}", where, quoted(found),
+       known);
 }
 
 }  // namespace qwenvl

@@ -28,7 +28,8 @@ void read(const Json& from, const char* key, std::optional<T>& to) {
 }
 
 Part part_of(const Json& item) {
-  if (item.value("type", "") == "text" || !item.contains("image")) return Part::words(item.at("text"));
+  if (item.value("type", "") == "text" || !item.contains("image"))
+    return Part::words(item.at("text"));
   PictureOptions options;
   read(item, "min_pixels", options.min_pixels);
   read(item, "max_pixels", options.max_pixels);
@@ -63,9 +64,12 @@ Sampling sampling_of(const Json& options) {
   read(options, "num_return_sequences", s.num_return_sequences);
   if (options.contains("early_stopping")) {
     const Json& value = options.at("early_stopping");
-    s.early_stopping = value.is_string() ? EarlyStopping::never : value.get<bool>() ? EarlyStopping::yes : EarlyStopping::no;
+    s.early_stopping = value.is_string()   ? EarlyStopping::never
+                       : value.get<bool>() ? EarlyStopping::yes
+                                           : EarlyStopping::no;
   }
-  if (options.contains("eos_token_id")) s.eos_token_ids = options.at("eos_token_id").get<std::vector<std::int32_t>>();
+  if (options.contains("eos_token_id"))
+    s.eos_token_ids = options.at("eos_token_id").get<std::vector<std::int32_t>>();
   s.seed = 1;
   return s;
 }
@@ -90,7 +94,8 @@ void check_logprobs(const Json& steps, const Choice& choice) {
     EXPECT_NEAR(steps[i].at("logprob").get<float>(), choice.tokens[i].chosen.logprob, 2e-3);
     ASSERT_EQ(choice.tokens[i].top.size(), 5u);
     for (std::size_t n = 0; n < 5; ++n) {
-      EXPECT_NEAR(steps[i].at("top")[n][1].get<float>(), choice.tokens[i].top[n].logprob, 2e-3) << "step " << i;
+      EXPECT_NEAR(steps[i].at("top")[n][1].get<float>(), choice.tokens[i].top[n].logprob, 2e-3)
+          << "step " << i;
     }
   }
 }
@@ -101,7 +106,8 @@ void check_case(Engine& engine, const Json& item) {
   std::vector<EventStream> streams;
   for (std::size_t row = 0; row < item.at("messages").size(); ++row) {
     const Request request = request_of(item, row);
-    EXPECT_EQ(engine.prompt_ids(request), item.at("prompt_ids")[row].get<std::vector<std::int32_t>>());
+    EXPECT_EQ(engine.prompt_ids(request),
+              item.at("prompt_ids")[row].get<std::vector<std::int32_t>>());
     EXPECT_EQ(engine.render(request), item.at("prompts")[row].get<std::string>());
     streams.push_back(engine.submit(request));
   }
@@ -109,7 +115,8 @@ void check_case(Engine& engine, const Json& item) {
   for (std::size_t row = 0; row < streams.size(); ++row) {
     const Answer answer = collect(std::move(streams[row]));
     for (const Choice& choice : answer.choices) {
-      EXPECT_EQ(ids_of(choice), item.at("generated_ids").at(next).get<std::vector<std::int32_t>>()) << "row " << row;
+      EXPECT_EQ(ids_of(choice), item.at("generated_ids").at(next).get<std::vector<std::int32_t>>())
+          << "row " << row;
       EXPECT_EQ(choice.text, item.at("texts").at(next).get<std::string>()) << "row " << row;
       if (item.contains("sequences_scores")) {
         EXPECT_NEAR(choice.score, item.at("sequences_scores").at(next).get<double>(), 1e-3);
@@ -142,7 +149,8 @@ TEST(GenerationGolden, the_reference_back_end_generates_the_same) {
   const Json golden = golden_json("model/generations.json");
   for (const Json& item : golden.at("cases")) {
     const std::string name = item.at("name");
-    if (item.at("model") == "tiny" && (name == "greedy image" || name == "batch mixed")) check_case(engine, item);
+    if (item.at("model") == "tiny" && (name == "greedy image" || name == "batch mixed"))
+      check_case(engine, item);
   }
 }
 
@@ -160,7 +168,8 @@ TEST(PromptGolden, prompts_of_both_loaders_equal_the_reference) {
       request.messages = messages_of(item.at("messages"));
       request.add_vision_id = item.at("add_vision_id");
       EXPECT_EQ(engine.render(request), item.at("text").get<std::string>());
-      EXPECT_EQ(engine.prompt_ids(request), item.at(loader).at("input_ids").get<std::vector<std::int32_t>>());
+      EXPECT_EQ(engine.prompt_ids(request),
+                item.at(loader).at("input_ids").get<std::vector<std::int32_t>>());
     }
   }
 }

@@ -16,8 +16,8 @@ struct MediaQueue {
   std::size_t next = 0;
 };
 
-std::vector<MediaRun> runs_of(const std::vector<TokenId>& ids, TokenId image, TokenId video, MediaQueue& images,
-                              MediaQueue& videos) {
+std::vector<MediaRun> runs_of(const std::vector<TokenId>& ids, TokenId image, TokenId video,
+                              MediaQueue& images, MediaQueue& videos) {
   std::vector<MediaRun> runs;
   for (std::size_t i = 0; i < ids.size();) {
     if (ids[i] != image && ids[i] != video) {
@@ -44,7 +44,8 @@ TEST(PositionsGolden, every_case_equals_the_reference) {
     const auto config = golden_json("checkpoints/" + model + "/config.json");
     const double tps = model == "tiny" ? 2 : 4;
     MediaQueue images{item.value("image_grid_thw", nlohmann::json()), {}};
-    MediaQueue videos{item.value("video_grid_thw", nlohmann::json()), item.value("second_per_grid_ts", nlohmann::json())};
+    MediaQueue videos{item.value("video_grid_thw", nlohmann::json()),
+                      item.value("second_per_grid_ts", nlohmann::json())};
     const auto& rows = item.at("input_ids");
     for (std::size_t row = 0; row < rows.size(); ++row) {
       std::vector<TokenId> ids;
@@ -54,9 +55,10 @@ TEST(PositionsGolden, every_case_equals_the_reference) {
         ids.push_back(rows[row][i]);
         places.push_back(i);
       }
-      const auto runs = runs_of(ids, config.value("image_token_id", kNotMedia), config.value("video_token_id", kNotMedia),
-                                images, videos);
-      const TemporalIds kind = item.at("tstep") == "float" ? TemporalIds::true_time : TemporalIds::whole_seconds;
+      const auto runs = runs_of(ids, config.value("image_token_id", kNotMedia),
+                                config.value("video_token_id", kNotMedia), images, videos);
+      const TemporalIds kind =
+          item.at("tstep") == "float" ? TemporalIds::true_time : TemporalIds::whole_seconds;
       const Positions got = mrope_positions(static_cast<std::int64_t>(ids.size()), runs, tps, kind);
       for (std::size_t axis = 0; axis < 3; ++axis) {
         for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -65,7 +67,8 @@ TEST(PositionsGolden, every_case_equals_the_reference) {
         }
       }
       const auto& delta = item.at("rope_deltas")[row];
-      ASSERT_EQ(got.next - static_cast<std::int64_t>(rows[row].size()), delta.is_array() ? delta[0] : delta)
+      ASSERT_EQ(got.next - static_cast<std::int64_t>(rows[row].size()),
+                delta.is_array() ? delta[0] : delta)
           << item.at("name") << " row " << row;
       ++n;
     }

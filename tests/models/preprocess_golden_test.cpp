@@ -12,7 +12,8 @@ using Json = nlohmann::json;
 void check_size(const Json& item, const char* key, ResizeRule rule) {
   SCOPED_TRACE(item.dump() + " by " + key);
   const auto resize = [&] {
-    return smart_resize(item.at("height"), item.at("width"), 28, item.at("min_pixels"), item.at("max_pixels"), rule);
+    return smart_resize(item.at("height"), item.at("width"), 28, item.at("min_pixels"),
+                        item.at("max_pixels"), rule);
   };
   if (item.at(key).is_null() || item.at(key)[0] == 0 || item.at(key)[1] == 0) {
     EXPECT_THROW(resize(), Error);
@@ -32,13 +33,16 @@ TEST(SmartResize, both_rules_equal_the_libraries) {
   EXPECT_GE(golden.at("smart_resize").size(), 60u);
 }
 
-std::string patches_sha256(const VisionInput& input, const VisionConfig& vision, Normalisation kind) {
+std::string patches_sha256(const VisionInput& input, const VisionConfig& vision,
+                           Normalisation kind) {
   const NormalisationTable table(PreprocessorConfig{}, kind);
-  std::vector<float> values(static_cast<std::size_t>(input.grid.n_patches() * vision.patch_width()));
+  std::vector<float> values(
+      static_cast<std::size_t>(input.grid.n_patches() * vision.patch_width()));
   for (std::int64_t cell = 0; cell < input.n_tokens; ++cell) {
     fill_patches(input, vision, table, cell, values.data() + cell * 4 * vision.patch_width());
   }
-  return test::sha256({reinterpret_cast<const std::uint8_t*>(values.data()), values.size() * sizeof(float)});
+  return test::sha256(
+      {reinterpret_cast<const std::uint8_t*>(values.data()), values.size() * sizeof(float)});
 }
 
 std::vector<std::byte> file_bytes(const std::string& path) {
@@ -56,14 +60,18 @@ TEST(PatchesGolden, pixel_values_equal_both_processors_bit_for_bit) {
     SCOPED_TRACE(item.at("file").get<std::string>() + " at " + item.at("grid_thw").dump());
     const std::string file = item.at("file");
     const Loader loader = item.at("loader") == "hf" ? Loader::hf : Loader::qwen_vl_utils;
-    const Image image = decode_image(file_bytes(testing::golden_path("images/" + file)), file, loader);
+    const Image image =
+        decode_image(file_bytes(testing::golden_path("images/" + file)), file, loader);
     VisionInput input;
-    input.frames.push_back(resize_bicubic(image, item.at("height"), item.at("width"), ResizeKernel::pillow));
+    input.frames.push_back(
+        resize_bicubic(image, item.at("height"), item.at("width"), ResizeKernel::pillow));
     input.grid = {1, input.frames[0].height / 14, input.frames[0].width / 14};
     input.n_tokens = input.grid.n_patches() / 4;
     EXPECT_EQ(item.at("grid_thw"), (Json{input.grid.t, input.grid.h, input.grid.w}));
-    EXPECT_EQ(patches_sha256(input, vision, Normalisation::slow), item.at("patches_slow").get<std::string>());
-    EXPECT_EQ(patches_sha256(input, vision, Normalisation::fast), item.at("patches_fast").get<std::string>());
+    EXPECT_EQ(patches_sha256(input, vision, Normalisation::slow),
+              item.at("patches_slow").get<std::string>());
+    EXPECT_EQ(patches_sha256(input, vision, Normalisation::fast),
+              item.at("patches_fast").get<std::string>());
   }
   EXPECT_GE(golden.at("resize").size(), 40u);
 }
@@ -82,8 +90,9 @@ TEST(PrepareImage, sizes_are_settled_as_the_options_say) {
   EXPECT_EQ(size({{}, 4 * 784}), std::pair(56, 84));
   EXPECT_EQ(size({100 * 784}), std::pair(224, 420));
   EXPECT_EQ(size({{}, {}, 60, 90}), std::pair(56, 84));
-  for (const SizeWish& wish : {SizeWish{{}, {}, 60, {}}, SizeWish{5, {}, 60, 90}, SizeWish{0}, SizeWish{{}, -1},
-                               SizeWish{100, 50}, SizeWish{std::int64_t{1} << 40}}) {
+  for (const SizeWish& wish :
+       {SizeWish{{}, {}, 60, {}}, SizeWish{5, {}, 60, 90}, SizeWish{0}, SizeWish{{}, -1},
+        SizeWish{100, 50}, SizeWish{std::int64_t{1} << 40}}) {
     EXPECT_THROW(prepare_image(image, wish, {}, vision, preprocessor), Error);
   }
 }

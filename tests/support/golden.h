@@ -18,7 +18,9 @@
 
 namespace qwenvl::testing {
 
-inline std::string golden_path(const std::string& name) { return std::string(QWENVL_TEST_DATA) + "/golden/" + name; }
+inline std::string golden_path(const std::string& name) {
+  return std::string(QWENVL_TEST_DATA) + "/golden/" + name;
+}
 
 inline nlohmann::json golden_json(const std::string& name) {
   std::ifstream file(golden_path(name));
@@ -37,7 +39,9 @@ inline std::vector<float> floats_of(const Tensor& t) {
         case DType::f32: out.push_back(static_cast<const float*>(t.data)[i]); break;
         case DType::bf16: out.push_back(to_float(static_cast<const bf16*>(t.data)[i])); break;
         case DType::u8: out.push_back(static_cast<const std::uint8_t*>(t.data)[i]); break;
-        case DType::i32: out.push_back(static_cast<float>(static_cast<const std::int32_t*>(t.data)[i])); break;
+        case DType::i32:
+          out.push_back(static_cast<float>(static_cast<const std::int32_t*>(t.data)[i]));
+          break;
         default: out.push_back(static_cast<float>(static_cast<const std::int64_t*>(t.data)[i]));
       }
     }

@@ -16,14 +16,16 @@ namespace {
 using cpu::KernelTable;
 using cpu::RowKernels;
 
-constexpr std::int64_t kRowsPerTask = 32;         // of elementwise verbs
-constexpr std::int64_t kGemvRows = 3;             // up to here weights are read where they lie
-constexpr std::int64_t kWeightBlockBytes = 384 << 10;  // unpacked weights, stays in the second-level cache
-constexpr std::int64_t kRowBlockBytes = 16 << 20;      // widened activations of one pass
-constexpr std::int64_t kRowChunk = 48;                 // rows multiplied before their results are stored
+constexpr std::int64_t kRowsPerTask = 32;  // of elementwise verbs
+constexpr std::int64_t kGemvRows = 3;      // up to here weights are read where they lie
+constexpr std::int64_t kWeightBlockBytes =
+    384 << 10;  // unpacked weights, stays in the second-level cache
+constexpr std::int64_t kRowBlockBytes = 16 << 20;  // widened activations of one pass
+constexpr std::int64_t kRowChunk = 48;  // rows multiplied before their results are stored
 
 std::byte* row_of(const Tensor& x, std::int64_t i) {
-  return static_cast<std::byte*>(x.data) + i * x.row_stride * static_cast<std::int64_t>(size_of(x.type));
+  return static_cast<std::byte*>(x.data) +
+         i * x.row_stride * static_cast<std::int64_t>(size_of(x.type));
 }
 
 class CpuBackend final : public Backend {
@@ -46,8 +48,8 @@ class CpuBackend final : public Backend {
     QWENVL_CHECK(x.row_width() == w.n_in && out.row_width() == w.n_out && out.rows() == x.rows(),
                  "linear {} · [{}, {}]ᵀ → {}", x.shape.str(), w.n_out, w.n_in, out.shape.str());
     const std::int64_t padded = cpu::padded_to_lanes(w.n_in);
-    const std::int64_t block = std::max<std::int64_t>(
-        kRowChunk, kRowBlockBytes / (padded * 4) / kRowChunk * kRowChunk);
+    const std::int64_t block =
+        std::max<std::int64_t>(kRowChunk, kRowBlockBytes / (padded * 4) / kRowChunk * kRowChunk);
     for (std::int64_t begin = 0; begin < x.rows(); begin += block) {
       const std::int64_t n = std::min(block, x.rows() - begin);
       const Tensor x_block = x.slice_rows(begin, n), out_block = out.slice_rows(begin, n);
@@ -75,7 +77,8 @@ class CpuBackend final : public Backend {
   void rope(Tensor x, int n_heads, Tensor cos, Tensor sin, RopeRounding rounding) override {
     const std::int64_t half = x.row_width() / n_heads / 2;
     for_rows(x.rows(), [&](std::int64_t t, int) {
-      rows(x.type).rope(row_of(x, t), n_heads, half, cos.row<float>(t), sin.row<float>(t), rounding);
+      rows(x.type).rope(row_of(x, t), n_heads, half, cos.row<float>(t), sin.row<float>(t),
+                        rounding);
     });
   }
 
@@ -84,7 +87,8 @@ class CpuBackend final : public Backend {
     const std::int64_t bytes = layout.head_dim * static_cast<std::int64_t>(size_of(layout.type));
     for (const SequenceRows& sequence : kv.sequences) {
       for (std::int64_t r = 0; r < sequence.n_rows; ++r) {
-        const std::int64_t token = sequence.cache_start + r, in_page = token % kKvPageTokens * bytes;
+        const std::int64_t token = sequence.cache_start + r,
+                           in_page = token % kKvPageTokens * bytes;
         std::byte* page = sequence.pages[static_cast<std::size_t>(token / kKvPageTokens)];
         const std::byte* k_row = row_of(k, sequence.first_row + r);
         const std::byte* v_row = row_of(v, sequence.first_row + r);
@@ -98,8 +102,8 @@ class CpuBackend final : public Backend {
 
   void attention_cached(Tensor q, int n_heads, const KvView& kv, int layer, float scale,
                         Tensor out) override;
-  void attention_spans(Tensor q, Tensor k, Tensor v, int n_heads, std::span<const AttentionSpan> spans,
-                       float scale, Tensor out) override;
+  void attention_spans(Tensor q, Tensor k, Tensor v, int n_heads,
+                       std::span<const AttentionSpan> spans, float scale, Tensor out) override;
 
   void silu_mul(Tensor gate, Tensor up) override {
     for_rows(gate.rows(), [&](std::int64_t t, int) {
@@ -140,7 +144,9 @@ class CpuBackend final : public Backend {
     std::int64_t first_position;  // of the first row, when causal: it sees keys 0 … first_position
   };
 
-  const RowKernels& rows(DType type) const { return type == DType::bf16 ? kernels_.bf16 : kernels_.f32; }
+  const RowKernels& rows(DType type) const {
+    return type == DType::bf16 ? kernels_.bf16 : kernels_.f32;
+  }
 
   void for_rows(std::int64_t n, const std::function<void(std::int64_t, int)>& body) {
     const std::int64_t n_tasks = (n + kRowsPerTask - 1) / kRowsPerTask;
@@ -162,14 +168,16 @@ class CpuBackend final : public Backend {
   }
 
   // products + bias → out, columns [first, first + n).
-  void store_products(float* products, std::int64_t stride, std::int64_t n_rows, std::span<const float> bias,
-                      std::int64_t first, std::int64_t n, const Tensor& out) {
+  void store_products(float* products, std::int64_t stride, std::int64_t n_rows,
+                      std::span<const float> bias, std::int64_t first, std::int64_t n,
+                      const Tensor& out) {
     for (std::int64_t t = 0; t < n_rows; ++t) {
       float* row = products + t * stride;
       if (!bias.empty()) {
         for (std::int64_t i = 0; i < n; ++i) row[i] += bias[static_cast<std::size_t>(first + i)];
       }
-      rows(out.type).narrow(row, n, row_of(out, t) + first * static_cast<std::int64_t>(size_of(out.type)));
+      rows(out.type).narrow(row, n,
+                            row_of(out, t) + first * static_cast<std::int64_t>(size_of(out.type)));
     }
   }
 
@@ -206,7 +214,8 @@ class CpuBackend final : public Backend {
   }
 
   template <class KeyRows>
-  void attend(const HeadBlock& block, float scale, int head_dim, const KeyRows& key_rows, Scratch& scratch);
+  void attend(const HeadBlock& block, float scale, int head_dim, const KeyRows& key_rows,
+              Scratch& scratch);
 
   const KernelTable& kernels_;
   ThreadPool pool_;
@@ -231,8 +240,9 @@ void CpuBackend::attend(const HeadBlock& block, float scale, int head_dim, const
   const std::int64_t element = static_cast<std::int64_t>(size_of(block.q.type));
   float* q = scratch.a.floats(n * head_dim);
   for (std::int64_t r = 0; r < block.n_rows; ++r) {  // the group's heads lie side by side
-    rows(block.q.type).widen(row_of(block.q, block.first_row + r) + block.first_head * head_dim * element,
-                             std::int64_t{block.group} * head_dim, q + r * block.group * head_dim);
+    rows(block.q.type)
+        .widen(row_of(block.q, block.first_row + r) + block.first_head * head_dim * element,
+               std::int64_t{block.group} * head_dim, q + r * block.group * head_dim);
   }
   float* out = scratch.state.floats(n * (padded + 2));
   float* maxima = out + n * padded;
@@ -260,12 +270,13 @@ void CpuBackend::attend(const HeadBlock& block, float scale, int head_dim, const
       }
     }
     for (std::int64_t i = 0; i < n; ++i) {
-      const std::int64_t sees = block.is_causal
-                                    ? std::min(n_here, block.first_position + i / block.group + 1 - key)
-                                    : n_here;
+      const std::int64_t sees =
+          block.is_causal ? std::min(n_here, block.first_position + i / block.group + 1 - key)
+                          : n_here;
       scratch.visible[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(sees);
     }
-    kernels_.attention({q, keys, values, scratch.visible.data(), n, head_dim, scale, scores, maxima, sums, out});
+    kernels_.attention(
+        {q, keys, values, scratch.visible.data(), n, head_dim, scale, scores, maxima, sums, out});
   }
   for (std::int64_t i = 0; i < n; ++i) {
     for (std::int64_t d = 0; d < head_dim; ++d) out[i * padded + d] /= sums[i];
@@ -279,32 +290,45 @@ void CpuBackend::attend(const HeadBlock& block, float scale, int head_dim, const
 void CpuBackend::attention_cached(Tensor q, int n_heads, const KvView& kv, int layer, float scale,
                                   Tensor out) {
   const KvLayout& layout = kv.layout;
+  QWENVL_CHECK(layout.head_dim <= cpu::kMaxHeadDim && n_heads % layout.n_kv_heads == 0,
+               "attention of {} heads over {} of {}", n_heads, layout.n_kv_heads, layout.head_dim);
   const int group = n_heads / layout.n_kv_heads;
   const std::int64_t block_rows = std::max<std::int64_t>(1, 128 / group);
-  std::vector<std::pair<const SequenceRows*, std::int64_t>> blocks;  // sequence, first row within it
+  std::vector<std::pair<const SequenceRows*, std::int64_t>>
+      blocks;  // sequence, first row within it
   for (const SequenceRows& sequence : kv.sequences) {
-    for (std::int64_t r = 0; r < sequence.n_rows; r += block_rows) blocks.emplace_back(&sequence, r);
+    for (std::int64_t r = 0; r < sequence.n_rows; r += block_rows)
+      blocks.emplace_back(&sequence, r);
   }
   const std::int64_t stride = layout.head_dim * static_cast<std::int64_t>(size_of(layout.type));
-  pool_.parallel_for(static_cast<std::int64_t>(blocks.size()) * layout.n_kv_heads,
-                     [&](std::int64_t task, int thread) {
-    const auto [sequence, r] = blocks[static_cast<std::size_t>(task / layout.n_kv_heads)];
-    const int head = static_cast<int>(task % layout.n_kv_heads);
-    const std::int64_t n = std::min(block_rows, sequence->n_rows - r);
-    const std::int64_t position = sequence->cache_start + r;
-    const HeadBlock block{q, out, sequence->first_row + r, n, head * group, group, position + n, true,
-                          position};
-    attend(block, scale, layout.head_dim, [&](std::int64_t key) {
-      std::byte* page = sequence->pages[static_cast<std::size_t>(key / kKvPageTokens)];
-      return KeyTile{layout.keys(page, layer, head), layout.values(page, layer, head), stride, layout.type};
-    }, scratch_[static_cast<std::size_t>(thread)]);
-  });
+  pool_.parallel_for(
+      static_cast<std::int64_t>(blocks.size()) * layout.n_kv_heads,
+      [&](std::int64_t task, int thread) {
+        // Not a structured binding: the lambda below captures the sequence.
+        const SequenceRows* sequence =
+            blocks[static_cast<std::size_t>(task / layout.n_kv_heads)].first;
+        const std::int64_t r = blocks[static_cast<std::size_t>(task / layout.n_kv_heads)].second;
+        const int head = static_cast<int>(task % layout.n_kv_heads);
+        const std::int64_t n = std::min(block_rows, sequence->n_rows - r);
+        const std::int64_t position = sequence->cache_start + r;
+        const HeadBlock block{
+            q, out, sequence->first_row + r, n, head * group, group, position + n, true, position};
+        attend(
+            block, scale, layout.head_dim,
+            [&](std::int64_t key) {
+              std::byte* page = sequence->pages[static_cast<std::size_t>(key / kKvPageTokens)];
+              return KeyTile{layout.keys(page, layer, head), layout.values(page, layer, head),
+                             stride, layout.type};
+            },
+            scratch_[static_cast<std::size_t>(thread)]);
+      });
 }
 
 void CpuBackend::attention_spans(Tensor q, Tensor k, Tensor v, int n_heads,
                                  std::span<const AttentionSpan> spans, float scale, Tensor out) {
   constexpr std::int64_t kBlockRows = 256;  // more rows share the work of laying out a key tile
   const int head_dim = static_cast<int>(q.row_width() / n_heads);
+  QWENVL_CHECK(head_dim <= cpu::kMaxHeadDim, "attention with heads of {}", head_dim);
   std::vector<AttentionSpan> blocks;
   for (const AttentionSpan& span : spans) {
     for (std::int64_t r = span.q_begin; r < span.q_end; r += kBlockRows) {
@@ -312,16 +336,23 @@ void CpuBackend::attention_spans(Tensor q, Tensor k, Tensor v, int n_heads,
     }
   }
   const std::int64_t element = static_cast<std::int64_t>(size_of(k.type));
-  pool_.parallel_for(static_cast<std::int64_t>(blocks.size()) * n_heads, [&](std::int64_t task, int thread) {
-    const AttentionSpan& span = blocks[static_cast<std::size_t>(task / n_heads)];
-    const int head = static_cast<int>(task % n_heads);
-    const HeadBlock block{q, out, span.q_begin, span.q_end - span.q_begin, head, 1,
-                          span.k_end - span.k_begin, false, 0};
-    attend(block, scale, head_dim, [&](std::int64_t key) {
-      const std::int64_t row = span.k_begin + key, column = std::int64_t{head} * head_dim * element;
-      return KeyTile{row_of(k, row) + column, row_of(v, row) + column, k.row_stride * element, k.type};
-    }, scratch_[static_cast<std::size_t>(thread)]);
-  });
+  pool_.parallel_for(
+      static_cast<std::int64_t>(blocks.size()) * n_heads, [&](std::int64_t task, int thread) {
+        const AttentionSpan& span = blocks[static_cast<std::size_t>(task / n_heads)];
+        const int head = static_cast<int>(task % n_heads);
+        const HeadBlock block{
+            q,     out, span.q_begin, span.q_end - span.q_begin, head, 1, span.k_end - span.k_begin,
+            false, 0};
+        attend(
+            block, scale, head_dim,
+            [&](std::int64_t key) {
+              const std::int64_t row = span.k_begin + key,
+                                 column = std::int64_t{head} * head_dim * element;
+              return KeyTile{row_of(k, row) + column, row_of(v, row) + column,
+                             k.row_stride * element, k.type};
+            },
+            scratch_[static_cast<std::size_t>(thread)]);
+      });
 }
 
 }  // namespace

@@ -11,8 +11,8 @@ std::vector<KernelChoice> kernel_choices() {
 #if defined(__x86_64__)
   __builtin_cpu_init();  // also asks the operating system whether it keeps the wide registers
   const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                          __builtin_cpu_supports("fma");
+                          __builtin_cpu_supports("avx512dq") &&
+                          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
   const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   choices.push_back({&kernels_avx512, has_avx512, "needs AVX-512 F, BW, DQ, VL and FMA"});
   choices.push_back({&kernels_avx2, has_avx2, "needs AVX2 and FMA"});
@@ -27,7 +27,8 @@ const KernelTable& best_kernels() {
   for (const KernelChoice& choice : kernel_choices()) {
     if (forced.empty() ? choice.is_usable : forced == choice.table->name) {
       if (!choice.is_usable) {
-        fail(ErrorKind::bad_request, "QWENVL_ISA: this machine cannot run {}: {}", forced, choice.reason);
+        fail(ErrorKind::bad_request, "QWENVL_ISA: this machine cannot run {}: {}", forced,
+             choice.reason);
       }
       return *choice.table;
     }

@@ -16,10 +16,11 @@ inline std::int64_t padded_to_lanes(std::int64_t n) { return (n + kLanes - 1) / 
 
 // Row kernels of one activation type. n counts elements.
 struct RowKernels {
-  void (*widen)(const void* x, std::int64_t n, float* out) noexcept;        // type → float32
-  void (*narrow)(const float* x, std::int64_t n, void* out) noexcept;       // float32 → type
-  void (*add)(void* x, const void* y, std::int64_t n) noexcept;             // x += y
-  void (*rms_norm)(const void* x, const float* weight, float eps, std::int64_t n, void* out) noexcept;
+  void (*widen)(const void* x, std::int64_t n, float* out) noexcept;   // type → float32
+  void (*narrow)(const float* x, std::int64_t n, void* out) noexcept;  // float32 → type
+  void (*add)(void* x, const void* y, std::int64_t n) noexcept;        // x += y
+  void (*rms_norm)(const void* x, const float* weight, float eps, std::int64_t n,
+                   void* out) noexcept;
   void (*rope)(void* x, int n_heads, std::int64_t half, const float* cos, const float* sin,
                RopeRounding rounding) noexcept;
   void (*silu_mul)(void* gate, const void* up, std::int64_t n) noexcept;
@@ -42,7 +43,7 @@ struct AttentionTile {
 
 struct KernelTable {
   const char* name;
-  int tile_rows;     // rows of x and of W that one inner tile takes: blocks are multiples of these
+  int tile_rows;  // rows of x and of W that one inner tile takes: blocks are multiples of these
   int tile_weights;
   RowKernels f32, bf16;
 
@@ -54,7 +55,8 @@ struct KernelTable {
                std::int64_t n, std::int64_t k, float* c, std::int64_t ldc) noexcept;
   // The same for a few rows, reading the weights where they are stored. a is padded with zeros.
   void (*gemv)(const float* a, std::int64_t lda, std::int64_t m, const void* w, DType format,
-               bool round_to_bf16, std::int64_t n, std::int64_t k, float* c, std::int64_t ldc) noexcept;
+               bool round_to_bf16, std::int64_t n, std::int64_t k, float* c,
+               std::int64_t ldc) noexcept;
   void (*attention)(const AttentionTile& tile) noexcept;
 };
 

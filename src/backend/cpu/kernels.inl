@@ -167,8 +167,10 @@ QWENVL_INLINE float total(const Lanes& x) {
 QWENVL_INLINE Vec4 totals(const float* lanes) {
   const Vec4 a = folded(lanes), b = folded(lanes + kLanes);
   const Vec4 c = folded(lanes + 2 * kLanes), d = folded(lanes + 3 * kLanes);
-  const Vec4 ab02 = __builtin_shufflevector(a, b, 0, 4, 2, 6), ab13 = __builtin_shufflevector(a, b, 1, 5, 3, 7);
-  const Vec4 cd02 = __builtin_shufflevector(c, d, 0, 4, 2, 6), cd13 = __builtin_shufflevector(c, d, 1, 5, 3, 7);
+  const Vec4 ab02 = __builtin_shufflevector(a, b, 0, 4, 2, 6),
+             ab13 = __builtin_shufflevector(a, b, 1, 5, 3, 7);
+  const Vec4 cd02 = __builtin_shufflevector(c, d, 0, 4, 2, 6),
+             cd13 = __builtin_shufflevector(c, d, 1, 5, 3, 7);
   const Vec4 t0 = __builtin_shufflevector(ab02, cd02, 0, 1, 4, 5);
   const Vec4 t2 = __builtin_shufflevector(ab02, cd02, 2, 3, 6, 7);
   const Vec4 t1 = __builtin_shufflevector(ab13, cd13, 0, 1, 4, 5);
@@ -180,7 +182,8 @@ QWENVL_INLINE Vec4 totals(const float* lanes) {
 
 // e^x to about one unit in the last place: 2^n · p(r), |r| ≤ ln 2 / 2, p the Taylor series.
 QWENVL_INLINE VecF exp_vector(VecF x) {
-  const VecU32 is_tiny = bits_as<VecU32>(x < splat(-87.3f));  // results below the smallest normal: 0
+  const VecU32 is_tiny =
+      bits_as<VecU32>(x < splat(-87.3f));  // results below the smallest normal: 0
   const VecU32 is_huge = bits_as<VecU32>(x > splat(88.7f));
   const VecF clamped = bits_as<VecF>((bits_as<VecU32>(x) & ~(is_tiny | is_huge)));
   const VecF magic = splat(12582912.0f);  // 1.5 · 2^23: adding it rounds to an integer
@@ -321,18 +324,19 @@ QWENVL_INLINE void with_format(DType format, bool round_to_bf16, Body body) {
   return body(float{}, std::bool_constant<false>{});
 }
 
-void unpack(const void* row, DType format, bool round_to_bf16, std::int64_t k, std::int64_t k_padded,
-            float* out) noexcept {
+void unpack(const void* row, DType format, bool round_to_bf16, std::int64_t k,
+            std::int64_t k_padded, float* out) noexcept {
   with_format(format, round_to_bf16, [&](auto w, auto round) {
     unpack_row<decltype(w), decltype(round)::value>(row, k, k_padded, out);
   });
 }
 
 // A register tile: kM rows of a times kN rows of w, 16 partial sums each, left in `sums`.
-// A function of its own with a bare loop: then, and only then, the compiler holds all sums in registers.
+// A function of its own with a bare loop: then, and only then, the compiler holds all sums in
+// registers.
 template <int kM, int kN, class W, bool kRoundToBf16>
-__attribute__((noinline)) void tile_sums(const float* a, std::int64_t lda, const W* w, std::int64_t ldw,
-                                         std::int64_t k, float* sums) noexcept {
+__attribute__((noinline)) void tile_sums(const float* a, std::int64_t lda, const W* w,
+                                         std::int64_t ldw, std::int64_t k, float* sums) noexcept {
   Lanes sum[kM][kN];
   QWENVL_UNROLL
   for (int m = 0; m < kM; ++m) {
@@ -342,7 +346,8 @@ __attribute__((noinline)) void tile_sums(const float* a, std::int64_t lda, const
   for (std::int64_t i = 0; i + kLanes <= k; i += kLanes) {
     Lanes weights[kN];
     QWENVL_UNROLL
-    for (int n = 0; n < kN; ++n) weights[n] = load_weights<W, kRoundToBf16>(w + n * ldw + i, kLanes);
+    for (int n = 0; n < kN; ++n)
+      weights[n] = load_weights<W, kRoundToBf16>(w + n * ldw + i, kLanes);
     QWENVL_UNROLL
     for (int m = 0; m < kM; ++m) {
       const Lanes row = load_lanes(a + m * lda + i);
@@ -359,8 +364,9 @@ __attribute__((noinline)) void tile_sums(const float* a, std::int64_t lda, const
 
 // The last k % 16 products of every sum.
 template <class W, bool kRoundToBf16>
-__attribute__((noinline)) void add_rest(const float* a, std::int64_t lda, std::int64_t m, const W* w,
-                                        std::int64_t ldw, std::int64_t n, std::int64_t k, float* sums) noexcept {
+__attribute__((noinline)) void add_rest(const float* a, std::int64_t lda, std::int64_t m,
+                                        const W* w, std::int64_t ldw, std::int64_t n,
+                                        std::int64_t k, float* sums) noexcept {
   const std::int64_t done = k / kLanes * kLanes;
   for (std::int64_t i = 0; i < m * n; ++i) {
     Lanes sum = load_lanes(sums + i * kLanes);
@@ -371,8 +377,8 @@ __attribute__((noinline)) void add_rest(const float* a, std::int64_t lda, std::i
 }
 
 template <int kM, int kN, class W, bool kRoundToBf16>
-QWENVL_INLINE void tile(const float* a, std::int64_t lda, const W* w, std::int64_t ldw, std::int64_t k,
-                        float* c, std::int64_t ldc) {
+QWENVL_INLINE void tile(const float* a, std::int64_t lda, const W* w, std::int64_t ldw,
+                        std::int64_t k, float* c, std::int64_t ldc) {
   alignas(64) float sums[kM * kN * kLanes];
   tile_sums<kM, kN, W, kRoundToBf16>(a, lda, w, ldw, k, sums);
   if (k % kLanes != 0) add_rest<W, kRoundToBf16>(a, lda, kM, w, ldw, kN, k, sums);
@@ -389,10 +395,11 @@ QWENVL_INLINE void tile(const float* a, std::int64_t lda, const W* w, std::int64
 
 // One strip of kM rows against all n weights.
 template <int kM, int kN, class W, bool kRoundToBf16>
-QWENVL_INLINE void strip(const float* a, std::int64_t lda, const W* w, std::int64_t ldw, std::int64_t n,
-                         std::int64_t k, float* c, std::int64_t ldc) {
+QWENVL_INLINE void strip(const float* a, std::int64_t lda, const W* w, std::int64_t ldw,
+                         std::int64_t n, std::int64_t k, float* c, std::int64_t ldc) {
   std::int64_t j = 0;
-  for (; j + kN <= n; j += kN) tile<kM, kN, W, kRoundToBf16>(a, lda, w + j * ldw, ldw, k, c + j, ldc);
+  for (; j + kN <= n; j += kN)
+    tile<kM, kN, W, kRoundToBf16>(a, lda, w + j * ldw, ldw, k, c + j, ldc);
   for (; j < n; ++j) tile<kM, 1, W, kRoundToBf16>(a, lda, w + j * ldw, ldw, k, c + j, ldc);
 }
 
@@ -404,10 +411,12 @@ void gemm(const float* a, std::int64_t lda, std::int64_t m, const float* w, std:
     const std::int64_t n_here = n - j < kN ? n - j : kN;
     std::int64_t i = 0;
     for (; i + kM <= m; i += kM) {
-      strip<kM, kN, float, false>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j, ldc);
+      strip<kM, kN, float, false>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j,
+                                  ldc);
     }
     for (; i < m; ++i) {
-      strip<1, kN, float, false>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j, ldc);
+      strip<1, kN, float, false>(a + i * lda, lda, w + j * ldw, ldw, n_here, k, c + i * ldc + j,
+                                 ldc);
     }
   }
 }
@@ -429,8 +438,8 @@ void gemv_of(const float* a, std::int64_t lda, std::int64_t m, const W* w, std::
 void gemv(const float* a, std::int64_t lda, std::int64_t m, const void* w, DType format,
           bool round_to_bf16, std::int64_t n, std::int64_t k, float* c, std::int64_t ldc) noexcept {
   with_format(format, round_to_bf16, [&](auto type, auto round) {
-    gemv_of<decltype(type), decltype(round)::value>(a, lda, m, static_cast<const decltype(type)*>(w), n,
-                                                    k, c, ldc);
+    gemv_of<decltype(type), decltype(round)::value>(
+        a, lda, m, static_cast<const decltype(type)*>(w), n, k, c, ldc);
   });
 }
 
@@ -450,7 +459,8 @@ __attribute__((noinline)) void score_rows(const AttentionTile& t, std::int64_t f
   for (int d = 0; d < t.head_dim; ++d) {
     Lanes keys[kKeyGroups];
     QWENVL_UNROLL
-    for (int g = 0; g < kKeyGroups; ++g) keys[g] = load_lanes(t.keys + d * kKvPageTokens + g * kLanes);
+    for (int g = 0; g < kKeyGroups; ++g)
+      keys[g] = load_lanes(t.keys + d * kKvPageTokens + g * kLanes);
     QWENVL_UNROLL
     for (int m = 0; m < kM; ++m) {
       const Lanes q = splat_lanes(t.q[(first + m) * t.head_dim + d]);
@@ -508,10 +518,11 @@ QWENVL_INLINE void soften_row(const AttentionTile& t, std::int64_t row, std::int
   }
 }
 
-// out[m, D] += scores[m, 64] · values[64, D], kGroups groups of 16 columns from column `first_d` on.
+// out[m, D] += scores[m, 64] · values[64, D], kGroups groups of 16 columns from column `first_d`
+// on.
 template <int kM, int kGroups>
-__attribute__((noinline)) void weigh_rows(const AttentionTile& t, std::int64_t first, std::int64_t first_d,
-                              std::int64_t padded) {
+__attribute__((noinline)) void weigh_rows(const AttentionTile& t, std::int64_t first,
+                                          std::int64_t first_d, std::int64_t padded) {
   Lanes sum[kM][kGroups];
   QWENVL_UNROLL
   for (int m = 0; m < kM; ++m) {
@@ -523,7 +534,8 @@ __attribute__((noinline)) void weigh_rows(const AttentionTile& t, std::int64_t f
   for (int j = 0; j < kKvPageTokens; ++j) {
     Lanes values[kGroups];
     QWENVL_UNROLL
-    for (int g = 0; g < kGroups; ++g) values[g] = load_lanes(t.values + j * padded + first_d + g * kLanes);
+    for (int g = 0; g < kGroups; ++g)
+      values[g] = load_lanes(t.values + j * padded + first_d + g * kLanes);
     QWENVL_UNROLL
     for (int m = 0; m < kM; ++m) {
       const Lanes p = splat_lanes(t.scores[(first + m) * kKvPageTokens + j]);
@@ -564,6 +576,13 @@ constexpr RowKernels row_kernels() {
 }
 
 constexpr KernelTable make_table(const char* name) {
-  return {name,    QWENVL_TILE_ROWS, QWENVL_TILE_WEIGHTS, row_kernels<float>(), row_kernels<bf16>(),
-          &unpack, &gemm,            &gemv,               &attention};
+  return {name,
+          QWENVL_TILE_ROWS,
+          QWENVL_TILE_WEIGHTS,
+          row_kernels<float>(),
+          row_kernels<bf16>(),
+          &unpack,
+          &gemm,
+          &gemv,
+          &attention};
 }

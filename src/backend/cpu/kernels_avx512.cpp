@@ -12,7 +12,12 @@
 #define QWENVL_TILE_WEIGHTS 6
 #define QWENVL_TILE_QUERIES 4
 
+// g++ splits wide vectors unless told otherwise; clang does not know the option and would drop all.
+#if defined(__clang__)
+QWENVL_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
+#else
 QWENVL_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
+#endif
 namespace qwenvl::cpu {
 namespace {
 #include "backend/cpu/kernels.inl"

@@ -17,4 +17,3 @@ namespace {
 
 constinit const KernelTable kernels_portable = make_table("portable");
 }  // namespace qwenvl::cpu
-

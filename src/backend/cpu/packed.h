@@ -20,7 +20,8 @@ class Packed {
       memory_.reset();
       const std::size_t bytes = (static_cast<std::size_t>(n) * sizeof(float) + 63) / 64 * 64;
       memory_.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
-      if (!memory_) fail(ErrorKind::out_of_memory, "cpu: {} bytes of scratch memory refused", bytes);
+      if (!memory_)
+        fail(ErrorKind::out_of_memory, "cpu: {} bytes of scratch memory refused", bytes);
       capacity_ = n;
     }
     return memory_.get();

@@ -54,7 +54,8 @@ struct CachedHead {
 
 // out = softmax(q · kᵀ · scale) · v for one query row and one head, n_keys keys.
 template <class Query, class Key, class Value, class Out>
-void attend(Query query, Key key, Value value, Out out, std::int64_t n_keys, int head_dim, float scale) {
+void attend(Query query, Key key, Value value, Out out, std::int64_t n_keys, int head_dim,
+            float scale) {
   std::vector<double> weights(static_cast<std::size_t>(n_keys));
   double largest = -INFINITY;
   for (std::int64_t j = 0; j < n_keys; ++j) {
@@ -107,7 +108,8 @@ class ReferenceBackend final : public Backend {
     for (std::int64_t t = 0; t < x.rows(); ++t) {
       double sum = 0;
       for (std::int64_t h = 0; h < width; ++h) sum += double{at(x, t, h)} * at(x, t, h);
-      const float scale = static_cast<float>(1.0 / std::sqrt(sum / static_cast<double>(width) + eps));
+      const float scale =
+          static_cast<float>(1.0 / std::sqrt(sum / static_cast<double>(width) + eps));
       for (std::int64_t h = 0; h < width; ++h) {
         put(out, t, h, weight[h] * rounded(at(x, t, h) * scale, out.type));
       }
@@ -139,8 +141,10 @@ class ReferenceBackend final : public Backend {
           for (int d = 0; d < layout.head_dim; ++d) {
             const std::int64_t i = token % kKvPageTokens * layout.head_dim + d;
             const std::int64_t column = std::int64_t{head} * layout.head_dim + d;
-            store(layout.keys(page, layer, head), layout.type, i, at(k, sequence.first_row + r, column));
-            store(layout.values(page, layer, head), layout.type, i, at(v, sequence.first_row + r, column));
+            store(layout.keys(page, layer, head), layout.type, i,
+                  at(k, sequence.first_row + r, column));
+            store(layout.values(page, layer, head), layout.type, i,
+                  at(v, sequence.first_row + r, column));
           }
         }
       }
@@ -165,8 +169,8 @@ class ReferenceBackend final : public Backend {
     }
   }
 
-  void attention_spans(Tensor q, Tensor k, Tensor v, int n_heads, std::span<const AttentionSpan> spans,
-                       float scale, Tensor out) override {
+  void attention_spans(Tensor q, Tensor k, Tensor v, int n_heads,
+                       std::span<const AttentionSpan> spans, float scale, Tensor out) override {
     const int head_dim = static_cast<int>(q.row_width() / n_heads);
     for (const AttentionSpan& span : spans) {
       for (std::int64_t row = span.q_begin; row < span.q_end; ++row) {

@@ -10,19 +10,21 @@
 
 namespace qwenvl::qwen2_5_vl {
 
+// Values that a file may leave out have the defaults of the reference's classes; published files
+// state them all.
 struct VisionConfig {
   int depth = 32;
-  int hidden_size = 1280;
+  int hidden_size = 3584;
   int n_heads = 16;
   int intermediate_size = 3420;
   int in_channels = 3;
-  int out_hidden_size = 2048;
+  int out_hidden_size = 3584;
   int patch_size = 14;
   int temporal_patch_size = 2;
   int spatial_merge_size = 2;
   int window_size = 112;  // pixels
   std::vector<int> full_attention_blocks;
-  double tokens_per_second = 4;  // the class default; published files say 2
+  double tokens_per_second = 4;  // published files say 2
 
   int head_dim() const { return hidden_size / n_heads; }
   int patch_width() const { return in_channels * temporal_patch_size * patch_size * patch_size; }
@@ -45,7 +47,7 @@ struct TextConfig {
   int head_dim = 0;
   int vocab_size = 0;
   std::int64_t max_positions = 0;
-  float rms_norm_eps = 1e-6f;
+  float rms_norm_eps = 1e-5f;
   double rope_theta = 1e6;
   std::array<int, 3> mrope_section{};
   std::optional<YarnConfig> yarn;

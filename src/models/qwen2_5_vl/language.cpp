@@ -2,7 +2,8 @@
 // Before: engine/scheduler.cpp fills the Batch.   After: engine/sampler.cpp reads the logits.
 // Mirrors the decoder of the reference modeling_qwen2_5_vl.py.
 //
-// Shapes:  T rows in this step · H hidden 2048 · Q query heads 16 · K key/value heads 2 · D head size 128
+// Shapes:  T rows in this step · H hidden 2048 · Q query heads 16 · K key/value heads 2 · D head
+// size 128
 //          F mlp width 11008 · V vocabulary 151936
 #include "models/qwen2_5_vl/language.h"
 
@@ -15,10 +16,16 @@ namespace {
 
 class Step {
  public:
-  Step(Backend& backend, Workspace& workspace, const TextConfig& config, const LanguageWeights& weights,
-       const Batch& batch, DType compute, const Trace* trace)
-      : b_(backend), w_(workspace), c_(config), weights_(weights), batch_(batch), compute_(compute),
-        trace_(trace), n_rows_(static_cast<std::int64_t>(batch.ids.size())) {}
+  Step(Backend& backend, Workspace& workspace, const TextConfig& config,
+       const LanguageWeights& weights, const Batch& batch, DType compute, const Trace* trace)
+      : b_(backend),
+        w_(workspace),
+        c_(config),
+        weights_(weights),
+        batch_(batch),
+        compute_(compute),
+        trace_(trace),
+        n_rows_(static_cast<std::int64_t>(batch.ids.size())) {}
 
   void run(const RopeFrequencies& frequencies, Tensor logits) {
     build_rope(frequencies);
@@ -38,13 +45,15 @@ class Step {
     if (trace_ && *trace_) (*trace_)(name, layer, value);
   }
 
-  // Frequency j of a head turns with the time, height or width of the token: mrope_section says which.
+  // Frequency j of a head turns with the time, height or width of the token: mrope_section says
+  // which.
   void build_rope(const RopeFrequencies& frequencies) {
     const int half = c_.head_dim / 2;
     cos_ = w_.take(DType::f32, {n_rows_, half});
     sin_ = w_.take(DType::f32, {n_rows_, half});
     std::vector<int> axis;
-    for (int a = 0; a < 3; ++a) axis.insert(axis.end(), static_cast<std::size_t>(c_.mrope_section[a]), a);
+    for (int a = 0; a < 3; ++a)
+      axis.insert(axis.end(), static_cast<std::size_t>(c_.mrope_section[a]), a);
     for (std::int64_t t = 0; t < n_rows_; ++t) {
       for (int j = 0; j < half; ++j) {
         const float position = static_cast<float>(batch_.positions[axis[j] * n_rows_ + t]);
@@ -109,7 +118,8 @@ class Step {
     const std::int64_t n = static_cast<std::int64_t>(batch_.logit_rows.size());
     Tensor h = w_.take(compute_, {n, c_.hidden_size});
     for (std::int64_t i = 0; i < n; ++i) {
-      b_.rms_norm(x.slice_rows(batch_.logit_rows[i], 1), weights_.norm, c_.rms_norm_eps, h.slice_rows(i, 1));
+      b_.rms_norm(x.slice_rows(batch_.logit_rows[i], 1), weights_.norm, c_.rms_norm_eps,
+                  h.slice_rows(i, 1));
     }
     traced("decoder.norm", 0, h);
     if (compute_ == DType::f32) {
@@ -119,8 +129,8 @@ class Step {
     Tensor rounded = w_.take(compute_, {n, c_.vocab_size});
     b_.linear(h, weights_.head, {}, rounded);
     for (std::int64_t i = 0; i < n; ++i) {
-      std::transform(rounded.row<bf16>(i), rounded.row<bf16>(i) + c_.vocab_size, logits.row<float>(i),
-                     [](bf16 value) { return to_float(value); });
+      std::transform(rounded.row<bf16>(i), rounded.row<bf16>(i) + c_.vocab_size,
+                     logits.row<float>(i), [](bf16 value) { return to_float(value); });
     }
   }
 
@@ -142,7 +152,8 @@ RopeFrequencies rope_frequencies(const TextConfig& config) {
   const int half = config.head_dim / 2;
   const float base = static_cast<float>(config.rope_theta);
   for (int j = 0; j < half; ++j) {
-    out.inverse.push_back(1.0f / std::pow(base, static_cast<float>(2 * j) / static_cast<float>(2 * half)));
+    out.inverse.push_back(1.0f /
+                          std::pow(base, static_cast<float>(2 * j) / static_cast<float>(2 * half)));
   }
   if (!config.yarn) return out;
   // YaRN: high frequencies keep their speed, low ones slow down by the factor, with a ramp between.
@@ -166,8 +177,8 @@ RopeFrequencies rope_frequencies(const TextConfig& config) {
 }
 
 void decode_step(Backend& backend, Workspace& workspace, const TextConfig& config,
-                 const LanguageWeights& weights, const RopeFrequencies& frequencies, const Batch& batch,
-                 DType compute, Tensor logits, const Trace* trace) {
+                 const LanguageWeights& weights, const RopeFrequencies& frequencies,
+                 const Batch& batch, DType compute, Tensor logits, const Trace* trace) {
   const Workspace::Scope scope(workspace);
   Step(backend, workspace, config, weights, batch, compute, trace).run(frequencies, logits);
 }

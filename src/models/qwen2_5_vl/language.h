@@ -18,7 +18,7 @@ RopeFrequencies rope_frequencies(const TextConfig& config);
 
 // logits [logit_rows, V] float32; in a bf16 run rounded to bf16 first, as the reference's are.
 void decode_step(Backend& backend, Workspace& workspace, const TextConfig& config,
-                 const LanguageWeights& weights, const RopeFrequencies& frequencies, const Batch& batch,
-                 DType compute, Tensor logits, const Trace* trace);
+                 const LanguageWeights& weights, const RopeFrequencies& frequencies,
+                 const Batch& batch, DType compute, Tensor logits, const Trace* trace);
 
 }  // namespace qwenvl::qwen2_5_vl

@@ -9,7 +9,8 @@ namespace {
 // qwen-vl-utils' own limits, whatever the checkpoint says: 4 and 16384 tokens of 28 × 28 pixels.
 constexpr double kUtilsMinPixels = 4 * 28 * 28;
 constexpr double kUtilsMaxPixels = 16384 * 28 * 28;
-constexpr std::int64_t kLargestPixels = std::int64_t{1} << 28;  // beyond this no context is long enough
+constexpr std::int64_t kLargestPixels = std::int64_t{1}
+                                        << 28;  // beyond this no context is long enough
 
 // Python's round(): halves to even. nearbyint in the default rounding mode does exactly that.
 double half_even(double x) { return std::nearbyint(x); }
@@ -19,11 +20,13 @@ void check_wish(const SizeWish& wish) {
     if (value < 1) fail(ErrorKind::bad_request, "{}: found {}, expected at least 1", name, value);
   };
   if (wish.resized_height.has_value() != wish.resized_width.has_value()) {
-    fail(ErrorKind::bad_request, "resized_height and resized_width: only one is given, expected both or neither");
+    fail(ErrorKind::bad_request,
+         "resized_height and resized_width: only one is given, expected both or neither");
   }
   if (wish.resized_height && (wish.min_pixels || wish.max_pixels)) {
-    fail(ErrorKind::bad_request,
-         "resized_height/resized_width and min_pixels/max_pixels exclude each other: give one pair");
+    fail(
+        ErrorKind::bad_request,
+        "resized_height/resized_width and min_pixels/max_pixels exclude each other: give one pair");
   }
   if (wish.resized_height) {
     positive("resized_height", *wish.resized_height);
@@ -40,7 +43,8 @@ PixelSize limited(std::int64_t height, std::int64_t width, std::int64_t factor, 
   }
   const PixelSize size = smart_resize(height, width, factor, min_pixels, max_pixels, rule);
   if (size.height > kLargestPixels / size.width) {
-    fail(ErrorKind::bad_request, "image of {}×{} would be resized to {}×{}, expected at most {} pixels: lower min_pixels",
+    fail(ErrorKind::bad_request,
+         "image of {}×{} would be resized to {}×{}, expected at most {} pixels: lower min_pixels",
          width, height, size.width, size.height, kLargestPixels);
   }
   return size;
@@ -52,13 +56,15 @@ Image resized(const Image& image, PixelSize size, ResizeKernel kernel) {
 
 }  // namespace
 
-PixelSize smart_resize(std::int64_t height, std::int64_t width, std::int64_t factor, double min_pixels,
-                       double max_pixels, ResizeRule rule) {
-  if (height < 1 || width < 1) fail(ErrorKind::bad_request, "image of {}×{}: expected at least 1×1", width, height);
-  const double h = static_cast<double>(height), w = static_cast<double>(width), f = static_cast<double>(factor);
+PixelSize smart_resize(std::int64_t height, std::int64_t width, std::int64_t factor,
+                       double min_pixels, double max_pixels, ResizeRule rule) {
+  if (height < 1 || width < 1)
+    fail(ErrorKind::bad_request, "image of {}×{}: expected at least 1×1", width, height);
+  const double h = static_cast<double>(height), w = static_cast<double>(width),
+               f = static_cast<double>(factor);
   if (std::max(h, w) / std::min(h, w) > 200) {
-    fail(ErrorKind::bad_request, "image of {}×{}: aspect ratio {:.1f}, expected at most 200", width, height,
-         std::max(h, w) / std::min(h, w));
+    fail(ErrorKind::bad_request, "image of {}×{}: aspect ratio {:.1f}, expected at most 200", width,
+         height, std::max(h, w) / std::min(h, w));
   }
   const bool is_utils = rule == ResizeRule::qwen_vl_utils;
   double new_h = half_even(h / f) * f, new_w = half_even(w / f) * f;
@@ -81,19 +87,21 @@ PixelSize smart_resize(std::int64_t height, std::int64_t width, std::int64_t fac
   }
   if (new_h < f || new_w < f) {
     fail(ErrorKind::bad_request,
-         "image of {}×{}: max_pixels {} leaves no pixel on one side, expected at least {}×{}", width, height,
-         max_pixels, factor, factor);
+         "image of {}×{}: max_pixels {} leaves no pixel on one side, expected at least {}×{}",
+         width, height, max_pixels, factor, factor);
   }
   // The largest exact result is far below 2^53, but a wish can ask for more than int64 holds.
   if (new_h > 1e9 || new_w > 1e9) {
-    fail(ErrorKind::bad_request, "image of {}×{}: min_pixels {} asks for more than 10^9 pixels on a side", width,
-         height, min_pixels);
+    fail(ErrorKind::bad_request,
+         "image of {}×{}: min_pixels {} asks for more than 10^9 pixels on a side", width, height,
+         min_pixels);
   }
   return {static_cast<std::int64_t>(new_h), static_cast<std::int64_t>(new_w)};
 }
 
-VisionInput prepare_image(const Image& image, const SizeWish& wish, const PreprocessOptions& options,
-                          const VisionConfig& vision, const PreprocessorConfig& preprocessor) {
+VisionInput prepare_image(const Image& image, const SizeWish& wish,
+                          const PreprocessOptions& options, const VisionConfig& vision,
+                          const PreprocessorConfig& preprocessor) {
   check_wish(wish);
   const std::int64_t factor = vision.grid_pixels();
   const double checkpoint_min = static_cast<double>(preprocessor.min_pixels);
@@ -102,14 +110,18 @@ VisionInput prepare_image(const Image& image, const SizeWish& wish, const Prepro
   const std::int64_t height = wish.resized_height.value_or(image.height);
   const std::int64_t width = wish.resized_width.value_or(image.width);
   // Sizes are settled before any pixel is touched.
-  const PixelSize first = limited(
-      height, width, factor,
-      wish.min_pixels ? static_cast<double>(*wish.min_pixels) : is_utils ? kUtilsMinPixels : checkpoint_min,
-      wish.max_pixels ? static_cast<double>(*wish.max_pixels) : is_utils ? kUtilsMaxPixels : checkpoint_max,
-      options.rule);
+  const PixelSize first = limited(height, width, factor,
+                                  wish.min_pixels ? static_cast<double>(*wish.min_pixels)
+                                  : is_utils      ? kUtilsMinPixels
+                                                  : checkpoint_min,
+                                  wish.max_pixels ? static_cast<double>(*wish.max_pixels)
+                                  : is_utils      ? kUtilsMaxPixels
+                                                  : checkpoint_max,
+                                  options.rule);
   // After qwen-vl-utils the processor applies its own rule with the checkpoint's limits once more.
-  const PixelSize second =
-      is_utils ? limited(first.height, first.width, factor, checkpoint_min, checkpoint_max, ResizeRule::hf) : first;
+  const PixelSize second = is_utils ? limited(first.height, first.width, factor, checkpoint_min,
+                                              checkpoint_max, ResizeRule::hf)
+                                    : first;
 
   VisionInput input;
   input.original_height = image.height;
@@ -124,7 +136,8 @@ VisionInput prepare_image(const Image& image, const SizeWish& wish, const Prepro
 
 NormalisationTable::NormalisationTable(const PreprocessorConfig& config, Normalisation kind) {
   for (int c = 0; c < 3; ++c) {
-    const float mean = static_cast<float>(config.image_mean[c]), std = static_cast<float>(config.image_std[c]);
+    const float mean = static_cast<float>(config.image_mean[c]),
+                std = static_cast<float>(config.image_std[c]);
     for (int pixel = 0; pixel < 256; ++pixel) {
       if (kind == Normalisation::slow) {
         // numpy: scaled in double, the rest in float32
@@ -138,8 +151,8 @@ NormalisationTable::NormalisationTable(const PreprocessorConfig& config, Normali
   }
 }
 
-void fill_patches(const VisionInput& input, const VisionConfig& vision, const NormalisationTable& normalised,
-                  std::int64_t cell, float* out) {
+void fill_patches(const VisionInput& input, const VisionConfig& vision,
+                  const NormalisationTable& normalised, std::int64_t cell, float* out) {
   const int patch = vision.patch_size;
   const std::int64_t cells_wide = input.grid.w / 2, cells_per_frame = input.grid.h / 2 * cells_wide;
   const std::int64_t t = cell / cells_per_frame, in_frame = cell % cells_per_frame;

@@ -20,11 +20,12 @@ struct PixelSize {
 // within [min_pixels, max_pixels] (doubles: video budgets are fractional). Rounds half to even in
 // IEEE double, in the order of operations of the reference. Throws bad_request for aspect ratios
 // above 200 and for sizes that come out empty.
-PixelSize smart_resize(std::int64_t height, std::int64_t width, std::int64_t factor, double min_pixels,
-                       double max_pixels, ResizeRule rule);
+PixelSize smart_resize(std::int64_t height, std::int64_t width, std::int64_t factor,
+                       double min_pixels, double max_pixels, ResizeRule rule);
 
-VisionInput prepare_image(const Image& image, const SizeWish& wish, const PreprocessOptions& options,
-                          const VisionConfig& vision, const PreprocessorConfig& preprocessor);
+VisionInput prepare_image(const Image& image, const SizeWish& wish,
+                          const PreprocessOptions& options, const VisionConfig& vision,
+                          const PreprocessorConfig& preprocessor);
 
 // (pixel / 255 - mean) / std in float32, for each channel and pixel value, rounded as the "slow"
 // (numpy) or "fast" (torch) processor of the reference does.
@@ -39,7 +40,7 @@ class NormalisationTable {
 
 // The four patches of one merged cell: rows [4 * cell, 4 * cell + 4) of pixel_values.
 // out [4, 1176] float32, index inside a row ((channel · 2 + frame) · 14 + y) · 14 + x.
-void fill_patches(const VisionInput& input, const VisionConfig& vision, const NormalisationTable& normalised,
-                  std::int64_t cell, float* out);
+void fill_patches(const VisionInput& input, const VisionConfig& vision,
+                  const NormalisationTable& normalised, std::int64_t cell, float* out);
 
 }  // namespace qwenvl::qwen2_5_vl

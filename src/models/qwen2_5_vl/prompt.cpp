@@ -7,20 +7,31 @@
 namespace qwenvl::qwen2_5_vl {
 namespace {
 
-std::int32_t time_step(std::int64_t k, const MediaRun& run, double tokens_per_second, TemporalIds kind) {
+constexpr std::int32_t kLargestTimeStep = 1 << 28;  // sums of a few stay far from overflowing
+
+std::int32_t time_step(std::int64_t k, const MediaRun& run, double tokens_per_second,
+                       TemporalIds kind) {
   if (!run.is_video) return 0;  // a still has one grid
+  double step = 0;
   if (kind == TemporalIds::whole_seconds) {
     // k · int(seconds) · tps
-    return static_cast<std::int32_t>(static_cast<double>(k) * std::trunc(run.seconds_per_grid) * tokens_per_second);
+    step = static_cast<double>(k) * std::trunc(run.seconds_per_grid) * tokens_per_second;
+  } else {
+    // trunc( fl32(fl32(k) · seconds) · tps )
+    const float seconds = static_cast<float>(k) * static_cast<float>(run.seconds_per_grid);
+    step = seconds * static_cast<float>(tokens_per_second);
   }
-  // trunc( fl32(fl32(k) · seconds) · tps )
-  const float seconds = static_cast<float>(k) * static_cast<float>(run.seconds_per_grid);
-  return static_cast<std::int32_t>(seconds * static_cast<float>(tokens_per_second));
+  if (!(step >= 0 && step <= kLargestTimeStep)) {
+    fail(ErrorKind::bad_request,
+         "prompt: {} seconds between frames give the time position {}, expected at most {}",
+         run.seconds_per_grid, step, kLargestTimeStep);
+  }
+  return static_cast<std::int32_t>(step);
 }
 
 // Each placeholder id becomes as many as its picture or clip has tokens.
-void expand_placeholders(const std::vector<TokenId>& ids, const Conversation& conversation, const Config& config,
-                         Prompt& prompt) {
+void expand_placeholders(const std::vector<TokenId>& ids, const Conversation& conversation,
+                         const Config& config, Prompt& prompt) {
   std::size_t next = 0;
   for (const TokenId id : ids) {
     if (id != config.image_token_id && id != config.video_token_id) {
@@ -28,27 +39,30 @@ void expand_placeholders(const std::vector<TokenId>& ids, const Conversation& co
       continue;
     }
     if (next == conversation.media.size()) {
-      fail(ErrorKind::bad_request, "prompt: more placeholders than the {} pictures and clips given", next);
+      fail(ErrorKind::bad_request, "prompt: more placeholders than the {} pictures and clips given",
+           next);
     }
     const VisionInput& input = *conversation.media[next];
     if (input.is_video != (id == config.video_token_id)) {
       fail(ErrorKind::bad_request, "prompt: placeholder {} is for a {}, found a {}", next + 1,
            input.is_video ? "picture" : "clip", input.is_video ? "clip" : "picture");
     }
-    prompt.slots.push_back({static_cast<std::int64_t>(prompt.ids.size()), input.n_tokens, static_cast<int>(next)});
+    prompt.slots.push_back(
+        {static_cast<std::int64_t>(prompt.ids.size()), input.n_tokens, static_cast<int>(next)});
     prompt.ids.insert(prompt.ids.end(), static_cast<std::size_t>(input.n_tokens), id);
     ++next;
   }
   if (next != conversation.media.size()) {
-    fail(ErrorKind::bad_request, "prompt: {} pictures and clips given, the messages have places for {}",
+    fail(ErrorKind::bad_request,
+         "prompt: {} pictures and clips given, the messages have places for {}",
          conversation.media.size(), next);
   }
 }
 
 }  // namespace
 
-Positions mrope_positions(std::int64_t n_tokens, std::span<const MediaRun> media, double tokens_per_second,
-                          TemporalIds temporal_ids) {
+Positions mrope_positions(std::int64_t n_tokens, std::span<const MediaRun> media,
+                          double tokens_per_second, TemporalIds temporal_ids) {
   Positions out;
   out.axes.resize(static_cast<std::size_t>(3 * n_tokens));
   std::int32_t* time = out.axes.data();
@@ -81,11 +95,14 @@ Prompt lay_out(const Conversation& conversation, const Tokenizer& tokenizer, con
                TemporalIds temporal_ids) {
   Prompt prompt;
   const auto pieces = render_chat(conversation.messages, conversation.options);
-  const auto untrusted = conversation.parse_special_tokens ? SpecialTokens::parse : SpecialTokens::as_text;
+  const auto untrusted =
+      conversation.parse_special_tokens ? SpecialTokens::parse : SpecialTokens::as_text;
   expand_placeholders(encode_chat(tokenizer, pieces, untrusted), conversation, config, prompt);
   for (TokenId id : prompt.ids) {
     if (id >= config.text.vocab_size) {
-      fail(ErrorKind::bad_file, "tokenizer: token {} is outside the model's vocabulary of {}: they do not belong together",
+      fail(ErrorKind::bad_file,
+           "tokenizer: token {} is outside the model's vocabulary of {}: they do not belong "
+           "together",
            id, config.text.vocab_size);
     }
   }

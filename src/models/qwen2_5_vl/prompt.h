@@ -20,13 +20,13 @@ struct MediaRun {
 
 struct Positions {
   std::vector<std::int32_t> axes;  // [3, n_tokens]: time, height, width
-  std::int32_t next = 0;           // one more than the largest; the reference's delta is next - n_tokens
+  std::int32_t next = 0;  // one more than the largest; the reference's delta is next - n_tokens
 };
 
 // Text counts up on all axes; a picture or clip spans a block (t, h/2, w/2) and text resumes after
 // its largest coordinate. Time advances by trunc(fl32(k · seconds) · tokens_per_second).
-Positions mrope_positions(std::int64_t n_tokens, std::span<const MediaRun> media, double tokens_per_second,
-                          TemporalIds temporal_ids);
+Positions mrope_positions(std::int64_t n_tokens, std::span<const MediaRun> media,
+                          double tokens_per_second, TemporalIds temporal_ids);
 
 Prompt lay_out(const Conversation& conversation, const Tokenizer& tokenizer, const Config& config,
                TemporalIds temporal_ids);

@@ -16,11 +16,13 @@ std::string in_checkpoint(const Checkpoint& checkpoint, const char* file) {
   return (checkpoint.folder() / file).string();
 }
 
-PreprocessorConfig read_preprocessor_config(const Checkpoint& checkpoint, const VisionConfig& vision) {
+PreprocessorConfig read_preprocessor_config(const Checkpoint& checkpoint,
+                                            const VisionConfig& vision) {
   // Newer savers keep everything in processor_config.json.
   for (const char* file : {"preprocessor_config.json", "processor_config.json"}) {
     const std::string text = checkpoint.text_of(file);
-    if (!text.empty()) return parse_preprocessor_config(text, in_checkpoint(checkpoint, file), vision);
+    if (!text.empty())
+      return parse_preprocessor_config(text, in_checkpoint(checkpoint, file), vision);
   }
   return {};
 }
@@ -28,7 +30,8 @@ PreprocessorConfig read_preprocessor_config(const Checkpoint& checkpoint, const 
 class Qwen25VL final : public Model {
  public:
   Qwen25VL(const Checkpoint& checkpoint, std::optional<DType> compute)
-      : config_(parse_config(checkpoint.text_of("config.json"), in_checkpoint(checkpoint, "config.json"))),
+      : config_(parse_config(checkpoint.text_of("config.json"),
+                             in_checkpoint(checkpoint, "config.json"))),
         preprocessor_(read_preprocessor_config(checkpoint, config_.vision)),
         weights_(bind_weights(checkpoint, config_)),
         frequencies_(rope_frequencies(config_.text)),
@@ -61,35 +64,45 @@ class Qwen25VL final : public Model {
   void encode(Backend& backend, Workspace& workspace, const VisionInput& input, Tensor features,
               const Trace* trace) const override {
     const NormalisationTable& table = tables_[input.normalisation == Normalisation::fast];
-    encode_patches(backend, workspace, config_.vision, weights_.vision, std::span(&input.grid, 1),
-                   [&](std::int64_t cell, float* out) { fill_patches(input, config_.vision, table, cell, out); },
-                   features, trace);
+    encode_patches(
+        backend, workspace, config_.vision, weights_.vision, std::span(&input.grid, 1),
+        [&](std::int64_t cell, float* out) {
+          fill_patches(input, config_.vision, table, cell, out);
+        },
+        features, trace);
   }
 
   void forward(Backend& backend, Workspace& workspace, const Batch& batch, Tensor logits,
                const Trace* trace) const override {
-    decode_step(backend, workspace, config_.text, weights_.language, frequencies_, batch, info_.compute, logits,
-                trace);
+    decode_step(backend, workspace, config_.text, weights_.language, frequencies_, batch,
+                info_.compute, logits, trace);
   }
 
  private:
   void describe() {
     const TextConfig& t = config_.text;
     const VisionConfig& v = config_.vision;
-    const auto fact = [&](const char* name, std::string value) { info_.facts.emplace_back(name, std::move(value)); };
+    const auto fact = [&](const char* name, std::string value) {
+      info_.facts.emplace_back(name, std::move(value));
+    };
     fact("decoder layers", fmt::format("{}", t.n_layers));
     fact("decoder width", fmt::format("{}, mlp {}", t.hidden_size, t.intermediate_size));
-    fact("attention", fmt::format("{} heads of {}, {} key/value heads", t.n_heads, t.head_dim, t.n_kv_heads));
-    fact("vocabulary", fmt::format("{}{}", t.vocab_size, t.tie_word_embeddings ? ", head tied to the embedding" : ""));
-    fact("positions", fmt::format("{}, rope base {}, sections {}/{}/{}{}", t.max_positions, t.rope_theta,
-                                  t.mrope_section[0], t.mrope_section[1], t.mrope_section[2],
-                                  t.yarn ? ", YaRN" : ""));
-    fact("vision layers", fmt::format("{}, full attention in {}", v.depth, fmt::join(v.full_attention_blocks, ", ")));
-    fact("vision width", fmt::format("{}, mlp {}, {} heads of {}", v.hidden_size, v.intermediate_size, v.n_heads, v.head_dim()));
-    fact("pixels", fmt::format("patches of {}, windows of {}, {} to {} per picture", v.patch_size, v.window_size,
-                               preprocessor_.min_pixels, preprocessor_.max_pixels));
+    fact("attention",
+         fmt::format("{} heads of {}, {} key/value heads", t.n_heads, t.head_dim, t.n_kv_heads));
+    fact("vocabulary", fmt::format("{}{}", t.vocab_size,
+                                   t.tie_word_embeddings ? ", head tied to the embedding" : ""));
+    fact("positions", fmt::format("{}, rope base {}, sections {}/{}/{}{}", t.max_positions,
+                                  t.rope_theta, t.mrope_section[0], t.mrope_section[1],
+                                  t.mrope_section[2], t.yarn ? ", YaRN" : ""));
+    fact("vision layers", fmt::format("{}, full attention in {}", v.depth,
+                                      fmt::join(v.full_attention_blocks, ", ")));
+    fact("vision width", fmt::format("{}, mlp {}, {} heads of {}", v.hidden_size,
+                                     v.intermediate_size, v.n_heads, v.head_dim()));
+    fact("pixels", fmt::format("patches of {}, windows of {}, {} to {} per picture", v.patch_size,
+                               v.window_size, preprocessor_.min_pixels, preprocessor_.max_pixels));
     fact("compute type", name_of(info_.compute));
-    fact("key/value cache", fmt::format("{} bytes per token", info_.kv.page_bytes() / kKvPageTokens));
+    fact("key/value cache",
+         fmt::format("{} bytes per token", info_.kv.page_bytes() / kKvPageTokens));
   }
 
   const Config config_;

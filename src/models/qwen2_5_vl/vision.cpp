@@ -2,9 +2,9 @@
 // Before: preprocess.cpp.   After: language.cpp.
 // Mirrors Qwen2_5_VisionTransformerPretrainedModel of the reference modeling_qwen2_5_vl.py.
 //
-// Rows are kept in window order from the patch embedding to the merger. Work goes through the layers
-// in chunks of whole windows, so that beside the residual stream only a bounded number of rows is
-// ever in memory; layers with full attention first compute the keys and values of all rows.
+// Rows are kept in window order from the patch embedding to the merger. Work goes through the
+// layers in chunks of whole windows, so that beside the residual stream only a bounded number of
+// rows is ever in memory; layers with full attention first compute the keys and values of all rows.
 //
 // Shapes:  S patches · n patches of a chunk · H hidden 1280 · A heads 16 · D head size 80 · F 3420
 #include "models/qwen2_5_vl/vision.h"
@@ -17,7 +17,7 @@
 namespace qwenvl::qwen2_5_vl {
 namespace {
 
-constexpr float kNormEpsilon = 1e-6f;       // fixed in the reference's tower
+constexpr float kNormEpsilon = 1e-6f;  // fixed in the reference's tower
 constexpr double kRopeTheta = 10000;
 constexpr std::int64_t kChunkPatches = 2048;
 
@@ -41,10 +41,17 @@ std::vector<RowRange> chunks_of(const std::vector<std::int64_t>& boundaries) {
 
 class Tower {
  public:
-  Tower(Backend& backend, Workspace& workspace, const VisionConfig& config, const VisionWeights& weights,
-        std::span<const Grid> grids, DType compute, const Trace* trace)
-      : b_(backend), w_(workspace), c_(config), weights_(weights), compute_(compute), trace_(trace),
-        order_(window_order(grids, config)), chunks_(chunks_of(order_.windows)),
+  Tower(Backend& backend, Workspace& workspace, const VisionConfig& config,
+        const VisionWeights& weights, std::span<const Grid> grids, DType compute,
+        const Trace* trace)
+      : b_(backend),
+        w_(workspace),
+        c_(config),
+        weights_(weights),
+        compute_(compute),
+        trace_(trace),
+        order_(window_order(grids, config)),
+        chunks_(chunks_of(order_.windows)),
         n_patches_(4 * static_cast<std::int64_t>(order_.cells.size())) {
     build_rope(grids);
   }
@@ -54,7 +61,8 @@ class Tower {
     embed(patches, x);
     traced("vision.patch_embed", 0, x);
     for (int i = 0; i < c_.depth; ++i) {
-      const bool is_full = std::count(c_.full_attention_blocks.begin(), c_.full_attention_blocks.end(), i) > 0;
+      const bool is_full =
+          std::count(c_.full_attention_blocks.begin(), c_.full_attention_blocks.end(), i) > 0;
       is_full ? full_block(weights_.blocks[i], x) : window_block(weights_.blocks[i], x);
       traced("vision.block", i, x);
     }
@@ -70,7 +78,8 @@ class Tower {
   // cos and sin of (y · f, x · f) for every patch in window order.     [S, D / 2] each
   void build_rope(std::span<const Grid> grids) {
     const int quarter = c_.head_dim() / 4;
-    std::vector<float> frequency(static_cast<std::size_t>(quarter));  // 1 / theta^(2i / (D/2)), float32
+    std::vector<float> frequency(
+        static_cast<std::size_t>(quarter));  // 1 / theta^(2i / (D/2)), float32
     for (int i = 0; i < quarter; ++i) {
       frequency[i] = 1.0f / std::pow(static_cast<float>(kRopeTheta),
                                      static_cast<float>(2 * i) / static_cast<float>(2 * quarter));
@@ -85,9 +94,11 @@ class Tower {
     sin_ = w_.take(DType::f32, {n_patches_, 2 * quarter});
     b_.parallel_for(static_cast<std::int64_t>(order_.cells.size()), [&](std::int64_t place) {
       const std::int64_t cell = order_.cells[place];
-      const std::size_t g = std::upper_bound(first_cell.begin(), first_cell.end(), cell) - first_cell.begin() - 1;
+      const std::size_t g =
+          std::upper_bound(first_cell.begin(), first_cell.end(), cell) - first_cell.begin() - 1;
       const std::int64_t high = grids[g].h / 2, wide = grids[g].w / 2;
-      const std::int64_t in_frame = (cell - first_cell[g]) % (high * wide);  // time has no influence
+      const std::int64_t in_frame =
+          (cell - first_cell[g]) % (high * wide);  // time has no influence
       for (int row = 0; row < 4; ++row) {
         const float y = static_cast<float>(in_frame / wide * 2 + row / 2);
         const float x = static_cast<float>(in_frame % wide * 2 + row % 2);
@@ -139,10 +150,11 @@ class Tower {
 
   // x += proj(attention);  x += mlp(norm2(x)) for the rows [begin, end).
   // q [n, H] holds the rows' queries; spans index q's rows and the rows of k and v.
-  void finish_block(const VisionBlock& block, Tensor x, RowRange range, Tensor q, Tensor k, Tensor v,
-                    std::span<const AttentionSpan> spans) {
+  void finish_block(const VisionBlock& block, Tensor x, RowRange range, Tensor q, Tensor k,
+                    Tensor v, std::span<const AttentionSpan> spans) {
     const Workspace::Scope scope(w_);
-    const std::int64_t n = range.end - range.begin, hidden = c_.hidden_size, width = c_.intermediate_size;
+    const std::int64_t n = range.end - range.begin, hidden = c_.hidden_size,
+                       width = c_.intermediate_size;
     Tensor rows = x.slice_rows(range.begin, n);
     Tensor h = w_.take(compute_, {n, hidden});
     Tensor attended = w_.take(compute_, {n, hidden});
@@ -182,20 +194,23 @@ class Tower {
     const Tensor k = qkv.slice_columns(hidden, hidden), v = qkv.slice_columns(2 * hidden, hidden);
     for (const RowRange& chunk : chunks_) {
       const auto spans = spans_within(chunk, order_.frames, 0);
-      const Tensor q = qkv.slice_rows(chunk.begin, chunk.end - chunk.begin).slice_columns(0, hidden);
+      const Tensor q =
+          qkv.slice_rows(chunk.begin, chunk.end - chunk.begin).slice_columns(0, hidden);
       finish_block(block, x, chunk, q, k, v, spans);
     }
   }
 
   // The segments that overlap a chunk: queries relative to the chunk, keys relative to key_origin.
-  std::vector<AttentionSpan> spans_within(RowRange chunk, const std::vector<std::int64_t>& boundaries,
+  std::vector<AttentionSpan> spans_within(RowRange chunk,
+                                          const std::vector<std::int64_t>& boundaries,
                                           std::int64_t key_origin) const {
     std::vector<AttentionSpan> spans;
     auto it = std::upper_bound(boundaries.begin(), boundaries.end(), chunk.begin);
     for (; it != boundaries.end() && *(it - 1) < chunk.end; ++it) {
       const std::int64_t begin = *(it - 1), end = *it;
-      spans.push_back({std::max(begin, chunk.begin) - chunk.begin, std::min(end, chunk.end) - chunk.begin,
-                       begin - key_origin, end - key_origin});
+      spans.push_back({std::max(begin, chunk.begin) - chunk.begin,
+                       std::min(end, chunk.end) - chunk.begin, begin - key_origin,
+                       end - key_origin});
     }
     return spans;
   }
@@ -203,7 +218,8 @@ class Tower {
   // y = ln_q(x); four rows side by side; out = W2 · gelu(W0 · y + b0) + b2, back in t, y, x order
   void merge(Tensor x, Tensor features) {
     const std::int64_t merged = 4 * std::int64_t{c_.hidden_size};
-    const std::int64_t row_bytes = c_.out_hidden_size * static_cast<std::int64_t>(size_of(compute_));
+    const std::int64_t row_bytes =
+        c_.out_hidden_size * static_cast<std::int64_t>(size_of(compute_));
     for (const RowRange& chunk : chunks_) {
       const Workspace::Scope scope(w_);
       const std::int64_t n = chunk.end - chunk.begin;
@@ -238,8 +254,8 @@ class Tower {
 }  // namespace
 
 void encode_patches(Backend& backend, Workspace& workspace, const VisionConfig& config,
-                    const VisionWeights& weights, std::span<const Grid> grids, const PatchSource& patches,
-                    Tensor features, const Trace* trace) {
+                    const VisionWeights& weights, std::span<const Grid> grids,
+                    const PatchSource& patches, Tensor features, const Trace* trace) {
   const Workspace::Scope scope(workspace);
   Tower(backend, workspace, config, weights, grids, features.type, trace).run(patches, features);
 }

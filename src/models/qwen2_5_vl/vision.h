@@ -13,7 +13,7 @@ using PatchSource = std::function<void(std::int64_t cell, float* out)>;
 
 // features [n_patches / 4, out_hidden] in the compute type, cells in t, y, x order.
 void encode_patches(Backend& backend, Workspace& workspace, const VisionConfig& config,
-                    const VisionWeights& weights, std::span<const Grid> grids, const PatchSource& patches,
-                    Tensor features, const Trace* trace);
+                    const VisionWeights& weights, std::span<const Grid> grids,
+                    const PatchSource& patches, Tensor features, const Trace* trace);
 
 }  // namespace qwenvl::qwen2_5_vl

@@ -45,7 +45,8 @@ VisionWeights bind_vision(Table& table, const VisionConfig& c) {
   VisionWeights w;
   const std::int64_t hidden = c.hidden_size, width = c.intermediate_size, merged = 4 * hidden;
   w.patch_embed.weight = Weight(table.binder.bind(
-      "visual.patch_embed.proj.weight", {hidden, c.in_channels, c.temporal_patch_size, c.patch_size, c.patch_size}));
+      "visual.patch_embed.proj.weight",
+      {hidden, c.in_channels, c.temporal_patch_size, c.patch_size, c.patch_size}));
   for (int i = 0; i < c.depth; ++i) {
     const std::string at = "visual.blocks." + std::to_string(i);
     VisionBlock& block = w.blocks.emplace_back();
@@ -66,7 +67,8 @@ VisionWeights bind_vision(Table& table, const VisionConfig& c) {
 LanguageWeights bind_language(Table& table, const TextConfig& c) {
   LanguageWeights w;
   const std::int64_t hidden = c.hidden_size, width = c.intermediate_size;
-  const std::int64_t q_width = std::int64_t{c.n_heads} * c.head_dim, kv_width = std::int64_t{c.n_kv_heads} * c.head_dim;
+  const std::int64_t q_width = std::int64_t{c.n_heads} * c.head_dim,
+                     kv_width = std::int64_t{c.n_kv_heads} * c.head_dim;
   w.embedding = table.matrix("model.embed_tokens.weight", c.vocab_size, hidden);
   for (int i = 0; i < c.n_layers; ++i) {
     const std::string at = "model.layers." + std::to_string(i);

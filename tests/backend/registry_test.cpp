@@ -1,0 +1,83 @@
+// Names → back ends, and the choice of kernels.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "backend_cases.h"
+
+namespace qwenvl::testing {
+namespace {
+
+std::string error_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return fmt::format("{}: {}", name_of(error.kind()), error.what());
+  }
+  return "no error";
+}
+
+class WithIsa : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (const char* value = std::getenv("QWENVL_ISA")) before_ = value;
+  }
+  void TearDown() override {
+    before_.empty() ? ::unsetenv("QWENVL_ISA") : ::setenv("QWENVL_ISA", before_.c_str(), 1);
+  }
+  static void set(const char* isa) { ::setenv("QWENVL_ISA", isa, 1); }
+
+ private:
+  std::string before_;
+};
+
+TEST_F(WithIsa, the_first_usable_table_is_chosen) {
+  ::unsetenv("QWENVL_ISA");
+  for (const cpu::KernelChoice& choice : cpu::kernel_choices()) {
+    if (!choice.is_usable) continue;
+    EXPECT_STREQ(cpu::best_kernels().name, choice.table->name);
+    break;
+  }
+}
+
+// The emulator tests say which table their processor must get.
+TEST_F(WithIsa, an_emulated_processor_gets_the_expected_table) {
+  const char* expected = std::getenv("EXPECTED_KERNELS");
+  if (!expected) GTEST_SKIP() << "not emulated";
+  EXPECT_STREQ(cpu::best_kernels().name, expected);
+}
+
+TEST_F(WithIsa, every_table_is_chosen_by_its_name_or_says_what_it_needs) {
+  for (const cpu::KernelChoice& choice : cpu::kernel_choices()) {
+    set(choice.table->name);
+    if (choice.is_usable) {
+      EXPECT_EQ(&cpu::best_kernels(), choice.table);
+      EXPECT_EQ(make_backend("cpu", 1)->name(), std::string("cpu/") + choice.table->name);
+    } else {
+      EXPECT_EQ(error_of([] { cpu::best_kernels(); }),
+                fmt::format("bad_request: QWENVL_ISA: this machine cannot run {}: {}",
+                            choice.table->name, choice.reason));
+    }
+  }
+}
+
+TEST_F(WithIsa, the_portable_table_is_always_usable) {
+  set("portable");
+  EXPECT_STREQ(cpu::best_kernels().name, "portable");
+}
+
+TEST(Backends, unknown_names_and_thread_counts_are_refused) {
+  EXPECT_EQ(error_of([] { make_backend("gpu", 1); }),
+            "bad_request: backend: found 'gpu', expected one of auto, cpu, reference");
+  EXPECT_EQ(error_of([] { make_backend("cpu", -1); }),
+            "bad_request: threads: found -1, expected 0 (all cores) to 1024");
+  EXPECT_EQ(error_of([] { make_backend("cpu", 1025); }),
+            "bad_request: threads: found 1025, expected 0 (all cores) to 1024");
+}
+
+TEST(Backends, the_reference_has_its_name) {
+  EXPECT_EQ(make_backend("reference", 1)->name(), "reference");
+}
+
+}  // namespace
+}  // namespace qwenvl::testing
