@@ -219,7 +219,14 @@ struct Engine::Impl {
            usage.prompt_tokens, usage.picture_tokens, wanted, max_context);
     }
     if (settings.max_new_tokens) return wanted;
-    const std::int64_t most = std::min<std::int64_t>(room, kDefaultNewTokens);
+    if (settings.max_length && *settings.max_length <= usage.prompt_tokens) {
+      fail(ErrorKind::bad_request,
+           "prompt: {} tokens, expected fewer than generation_config.json's max_length {}: ask for "
+           "max_new_tokens, which goes before it",
+           usage.prompt_tokens, *settings.max_length);
+    }
+    const std::int64_t most = std::min<std::int64_t>(
+        room, settings.max_length ? *settings.max_length - usage.prompt_tokens : kDefaultNewTokens);
     if (settings.min_new_tokens > most) {
       fail(
           ErrorKind::bad_request,

@@ -43,13 +43,14 @@ void refuse_unsupported(const JsonFields& fields) {
                                 {"constraints", {}},
                                 {"stop_strings", {}},
                                 {"prompt_lookup_num_tokens", {}},
-                                {"dola_layers", {}}};
+                                {"dola_layers", {}},
+      {"max_time", {}}};
   for (const NeutralField& field : known) {
     const auto value = fields.json(field.key);
     if (!value ||
         std::find(field.neutral.begin(), field.neutral.end(), *value) != field.neutral.end())
       continue;
-    fail(ErrorKind::unsupported, "{}: '{}' is {}, expected it absent: this setting is not computed",
+    fail(ErrorKind::unsupported, "{}: '{}' is set to {}, expected it absent: this setting is not computed",
          fields.where(), field.key, quoted(*value, 60));
   }
 }
@@ -112,13 +113,15 @@ GenerationSettings parse_generation_config(const std::string& json, const std::s
   s.do_sample = fields.boolean("do_sample").value_or(s.do_sample);
   number("temperature", 0, 1e30, s.temperature);
   count("top_k", 0, kMaxTokens, s.top_k);
-  number("top_p", 0, 1, s.top_p);
+  number("top_p", 1e-6, 1, s.top_p);
   number("min_p", 0, 1, s.min_p);
   number("repetition_penalty", 1e-6, 1e6, s.repetition_penalty);
   count("no_repeat_ngram_size", 0, kMaxTokens, s.no_repeat_ngram_size);
   count("min_new_tokens", 0, kMaxTokens, s.min_new_tokens);
   if (const auto most = fields.integer("max_new_tokens", 1, kMaxTokens))
     s.max_new_tokens = static_cast<int>(*most);
+  if (const auto most = fields.integer("max_length", 1, kMaxTokens))
+    s.max_length = static_cast<int>(*most);
   count("num_beams", 1, kMaxBeams, s.num_beams);
   number("length_penalty", -100, 100, s.length_penalty);
   count("num_return_sequences", 1, kMaxBeams, s.num_return_sequences);

@@ -21,6 +21,7 @@ struct GenerationSettings {
   int no_repeat_ngram_size = 0;
   int min_new_tokens = 0;
   std::optional<int> max_new_tokens;
+  std::optional<int> max_length;  // prompt and new tokens together; max_new_tokens goes before it
   int num_beams = 1;
   float length_penalty = 1;
   EarlyStopping early_stopping = EarlyStopping::no;

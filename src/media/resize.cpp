@@ -16,6 +16,8 @@
 namespace qwenvl {
 namespace {
 
+bool is_pillow(ResizeKernel kernel) { return kernel != ResizeKernel::torch_int16; }
+
 constexpr int kPillowBits = 22;
 constexpr int kMaxTorchBits = 22;
 
@@ -32,7 +34,7 @@ double cubic(double x, ResizeKernel kernel) {
   x = std::fabs(x);
   if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
   if (x >= 2.0) return 0.0;
-  if (kernel == ResizeKernel::pillow) return (((x - 5) * x + 8) * x - 4) * a;
+  if (is_pillow(kernel)) return (((x - 5) * x + 8) * x - 4) * a;
   return ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a;
 }
 
@@ -69,12 +71,12 @@ AxisWeights make_weights(int n_in, int n_out, ResizeKernel kernel) {
       sum += w[i];
     }
     for (int i = 0; i < high - low; ++i) {
-      if (sum != 0.0) w[i] = kernel == ResizeKernel::pillow ? w[i] * (1.0 / sum) : w[i] / sum;
+      if (sum != 0.0) w[i] = is_pillow(kernel) ? w[i] * (1.0 / sum) : w[i] / sum;
     }
     axis.first[o] = low;
     axis.count[o] = high - low;
   }
-  axis.bits = kernel == ResizeKernel::pillow ? kPillowBits : torch_bits(weights);
+  axis.bits = is_pillow(kernel) ? kPillowBits : torch_bits(weights);
   axis.weight.resize(weights.size());
   for (std::size_t i = 0; i < weights.size(); ++i) {
     const double scaled = weights[i] * (1 << axis.bits);

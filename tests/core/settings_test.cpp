@@ -76,7 +76,7 @@ TEST(Settings, AnUnknownVariableIsNamedWithTheOnesThatExist) {
   const Variable variable("QWENVL_THREAD", "4");
   const std::string message = refusal();
   EXPECT_NE(message.find("'QWENVL_THREAD' is not a setting"), std::string::npos);
-  EXPECT_NE(message.find("QWENVL_ISA, QWENVL_LOG, QWENVL_THREADS, QWENVL_TRACE"),
+  EXPECT_NE(message.find("QWENVL_ISA, QWENVL_LOG, QWENVL_MODEL, QWENVL_THREADS, QWENVL_TRACE"),
             std::string::npos);
 }
 

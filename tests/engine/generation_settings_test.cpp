@@ -94,9 +94,14 @@ TEST(GenerationConfig, early_stopping_has_three_values) {
   EXPECT_EQ(parsed(R"({"early_stopping": true})").early_stopping, EarlyStopping::yes);
   EXPECT_EQ(parsed(R"({"early_stopping": "never"})").early_stopping, EarlyStopping::never);
   EXPECT_TRUE(holds(error_of([] { parsed(R"({"early_stopping": "always"})"); }),
-                    "bad_file: generation_config.json: 'early_stopping' is 'always'"));
+                    "bad_file: generation_config.json: 'early_stopping' is '\"always\"'"));
   EXPECT_TRUE(
       holds(error_of([] { parsed(R"({"early_stopping": 1})"); }), "'early_stopping' is '1'"));
+}
+
+TEST(GenerationConfig, max_length_counts_the_prompt_too) {
+  EXPECT_EQ(parsed(R"({"max_length": 64})").max_length, 64);
+  EXPECT_EQ(parsed("{}").max_length, std::nullopt);
 }
 
 TEST(GenerationConfig, settings_that_are_not_computed_are_refused_unless_neutral) {
@@ -161,7 +166,7 @@ TEST(GenerationConfig, broken_files_are_refused_naming_the_field) {
       {R"({"num_return_sequences": 0})", "'num_return_sequences' is '0'"},
       {R"({"eos_token_id": -1})", "'eos_token_id' is '-1'"},
       {R"({"eos_token_id": "x"})", "'eos_token_id' is '\"x\"'"},
-      {R"({"eos_token_id": [1, 2.5]})", "'eos_token_id' is '2.5'"}};
+      {R"({"eos_token_id": [1, 2.5]})", "'eos_token_id' is '[1,2.5]'"}};
   for (const auto& [text, message] : broken) {
     EXPECT_TRUE(holds(error_of([&, text = text] { parsed(text); }),
                       fmt::format("bad_file: generation_config.json: {}", message)));
