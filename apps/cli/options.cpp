@@ -103,7 +103,7 @@ void add_engine_options(CLI::App& command, EngineOptions& options) {
       ->capture_default_str()
       ->group(group);
   command.add_option("--threads", options.n_threads, "0: every core this process may use")
-      ->check(whole(0, 4096))
+      ->check(whole(0, 1000))
       ->capture_default_str()
       ->group(group);
   command

@@ -358,7 +358,8 @@ void CpuBackend::attention_spans(Tensor q, Tensor k, Tensor v, int n_heads,
 }  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend(int n_threads, const cpu::KernelTable& kernels) {
-  return std::make_unique<CpuBackend>(n_threads > 0 ? n_threads : available_cores(), kernels);
+  const int every_core = std::min(available_cores(), ThreadPool::kMaxThreads);
+  return std::make_unique<CpuBackend>(n_threads > 0 ? n_threads : every_core, kernels);
 }
 
 std::unique_ptr<Backend> make_cpu_backend(int n_threads) {
