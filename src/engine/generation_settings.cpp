@@ -44,14 +44,15 @@ void refuse_unsupported(const JsonFields& fields) {
                                 {"stop_strings", {}},
                                 {"prompt_lookup_num_tokens", {}},
                                 {"dola_layers", {}},
-      {"max_time", {}}};
+                                {"max_time", {}}};
   for (const NeutralField& field : known) {
     const auto value = fields.json(field.key);
     if (!value ||
         std::find(field.neutral.begin(), field.neutral.end(), *value) != field.neutral.end())
       continue;
-    fail(ErrorKind::unsupported, "{}: '{}' is set to {}, expected it absent: this setting is not computed",
-         fields.where(), field.key, quoted(*value, 60));
+    fail(ErrorKind::unsupported,
+         "{}: '{}' is set to {}, expected it absent: this setting is not computed", fields.where(),
+         field.key, quoted(*value, 60));
   }
 }
 
