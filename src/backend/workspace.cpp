@@ -1,3 +1,5 @@
+// Scratch memory of one step, in blocks that are kept for the next.
+// Before: a step begins.   After: models/ take tensors out of it.
 #include "backend/workspace.h"
 
 #include <sys/mman.h>

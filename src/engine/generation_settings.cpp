@@ -1,3 +1,6 @@
+// generation_config.json and a request's wishes → one checked set of settings.
+// Before: engine.cpp has the request.   After: sampler.cpp, decoding.cpp and beam_search.cpp obey.
+// Mirrors the defaults and checks of the reference's GenerationConfig.
 #include "engine/generation_settings.h"
 
 #include <algorithm>
