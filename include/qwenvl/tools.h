@@ -1,5 +1,5 @@
 // What the maintenance commands call: looking into checkpoints and at this machine, tokenizing
-// without weights, and reading coordinates out of answers.
+// without weights, and reading coordinates out of answers. Every call throws qwenvl::Error.
 #pragma once
 
 #include <cstdint>
