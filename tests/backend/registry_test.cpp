@@ -4,18 +4,10 @@
 #include <cstdlib>
 
 #include "backend_cases.h"
+#include "support/error_of.h"
 
 namespace qwenvl::testing {
 namespace {
-
-std::string error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return fmt::format("{}: {}", name_of(error.kind()), error.what());
-  }
-  return "no error";
-}
 
 class WithIsa : public ::testing::Test {
  protected:

@@ -7,7 +7,6 @@
 namespace qwenvl {
 namespace {
 
-using testing::error_of;
 
 TEST(PythonJson, WritesWhatPythonWrites) {
   const nlohmann::json golden = testing::golden_json("text/templates.json");
