@@ -3,6 +3,7 @@
 #include "checkpoint/checkpoint.h"
 #include "core/settings.h"
 #include "core/thread_pool.h"
+#include "engine/generation_settings.h"
 #include "engine/guard.h"
 #include "engine/machine.h"
 #include "models/model.h"
@@ -15,6 +16,10 @@ namespace {
 ModelSummary summary_of(const std::string& model) {
   const Checkpoint checkpoint = Checkpoint::open(resolve_model(model));
   const ModelInfo info = make_model(checkpoint, std::nullopt)->info();
+  // Read only to be checked: what inspects without an error also opens.
+  Tokenizer::from_folder(checkpoint.folder());
+  parse_generation_config(checkpoint.text_of("generation_config.json"),
+                          (checkpoint.folder() / "generation_config.json").string());
   ModelSummary summary;
   summary.folder = checkpoint.folder().string();
   summary.architecture = info.architecture;

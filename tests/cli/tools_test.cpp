@@ -54,6 +54,15 @@ TEST(Inspect, TellsAboutTheMachineWithoutAModel) {
   EXPECT_FALSE(json.at("kernels").empty());
 }
 
+TEST(Inspect, RefusesACheckpointWhoseTokenizerIsBroken) {
+  const TemporaryFolder folder;
+  std::filesystem::copy(kTinyModel, folder.path(), std::filesystem::copy_options::recursive);
+  folder.write("tokenizer.json", "{}");
+  const Outcome outcome = run({"inspect", folder.path().string()});
+  EXPECT_EQ(outcome.exit_code, 3);
+  EXPECT_NE(outcome.err.find("tokenizer.json"), std::string::npos) << outcome.err;
+}
+
 TEST(Inspect, RefusesToListTheTensorsOfAProcessor) {
   EXPECT_EQ(run({"inspect", "cpu", "--tensors"}).exit_code, 2);
 }

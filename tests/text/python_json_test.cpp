@@ -7,7 +7,6 @@
 namespace qwenvl {
 namespace {
 
-
 TEST(PythonJson, WritesWhatPythonWrites) {
   const nlohmann::json golden = testing::golden_json("text/templates.json");
   for (const auto& pair : golden["python_json"]) {
