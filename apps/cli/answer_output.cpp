@@ -55,9 +55,14 @@ Json json_of(const Timings& t) {
           {"decode_ms", t.decode_ms}};
 }
 
-Json json_of(const std::vector<TokenInfo>& tokens) {
+// Without log-probabilities only the ids are known.
+Json json_of(const std::vector<TokenInfo>& tokens, bool has_logprobs) {
   Json out = Json::array();
   for (const TokenInfo& token : tokens) {
+    if (!has_logprobs) {
+      out.push_back({{"id", token.chosen.id}});
+      continue;
+    }
     Json entry = json_of(token.chosen);
     entry["top"] = Json::array();
     for (const TokenLogprob& other : token.top) entry["top"].push_back(json_of(other));
@@ -91,6 +96,10 @@ void AnswerOutput::check(std::size_t n_pictures) const {
                     "coordinates refer",
                     n_pictures));
   }
+  if (number > 0 && !needs_picture) {
+    throw Error(ErrorKind::bad_request,
+                "--boxes-image does nothing without --boxes or --coordinates original");
+  }
   if (number > n_pictures) {
     throw Error(ErrorKind::bad_request,
                 fmt::format("--boxes-image {}: the request has {} picture(s)", number, n_pictures));
@@ -123,7 +132,7 @@ void AnswerOutput::print(const Answer& answer) const {
                        {"matched_stop", choice.matched_stop},
                        {"score", choice.score},
                        {"marks", std::move(marks)},
-                       {"tokens", json_of(choice.tokens)}});
+                       {"tokens", json_of(choice.tokens, has_logprobs)}});
   }
   Json pictures = Json::array();
   for (const PictureInfo& picture : answer.pictures) pictures.push_back(json_of(picture));

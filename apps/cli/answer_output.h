@@ -12,8 +12,9 @@ namespace qwenvl::cli {
 
 struct AnswerOutput {
   bool is_json = false;
-  std::string boxes_path;  // "": none
-  int picture_number = 0;  // which picture coordinates refer to, from 1; 0: the only one
+  bool has_logprobs = false;  // were asked for
+  std::string boxes_path;     // "": none
+  int picture_number = 0;     // which picture coordinates refer to, from 1; 0: the only one
   std::string coordinates = "processed";  // or "original"
 
   // Throws bad_request when these wishes do not fit a request with so many pictures.

@@ -126,7 +126,7 @@ void add_output_options(CLI::App& command, AskOptions& options, Chosen& chosen) 
   command
       .add_option("--logprobs", options.n_logprobs,
                   "Log-probabilities of each token and the N best; with --json")
-      ->check(CLI::Range(0, 1000))
+      ->check(whole(0, 1000))
       ->type_name("N")
       ->needs("--json")
       ->group(group);
@@ -139,7 +139,7 @@ void add_output_options(CLI::App& command, AskOptions& options, Chosen& chosen) 
   command
       .add_option("--boxes-image", output.picture_number,
                   "Which picture coordinates refer to, from 1")
-      ->check(CLI::PositiveNumber)
+      ->check(whole(1))
       ->type_name("N")
       ->group(group);
   command
@@ -215,6 +215,7 @@ void add_ask(CLI::App& program, Chosen& chosen) {
     options->image_options = image_options->results();
     options->stop = stop->results();
     options->output.is_json = chosen.is_json_wanted;
+    options->output.has_logprobs = options->n_logprobs >= 0;
     chosen.run = [options] { return run_ask(*options); };
   });
 }

@@ -113,6 +113,9 @@ void print(const ModelSummary& model, bool lists_tensors) {
 int run_inspect(const InspectOptions& options, bool is_json) {
   const MachineSummary machine = inspect_machine();
   if (options.model == "cpu") {
+    if (options.lists_tensors) {
+      throw Error(ErrorKind::bad_request, "--tensors: a processor has none; name a checkpoint");
+    }
     if (is_json) {
       write_output(json_text(json_of(machine)) + "\n");
     } else {

@@ -81,7 +81,11 @@ int run(int argc, char** argv) {
     if (error.get_exit_code() == 0) return program.exit(error);  // --help and --version
     const auto commands = program.get_subcommands();
     const std::string command = commands.empty() ? "" : " " + commands.front()->get_name();
-    note(fmt::format("qwenvl: {}\nqwenvl{} --help explains the options.", error.what(), command));
+    const bool is_unknown = commands.empty() && argv[1][0] != '-';  // the parser only misses one
+    const std::string problem =
+        is_unknown ? fmt::format("there is no command '{}'", printable(argv[1])) : error.what();
+    note(fmt::format("qwenvl: {}\nqwenvl{} --help explains the {}.", problem, command,
+                     commands.empty() ? "commands" : "options"));
     return kExitUsage;
   }
   return run_reporting_errors(chosen);

@@ -8,7 +8,6 @@
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <map>
 #include <optional>
 #include <sstream>
 
@@ -44,19 +43,6 @@ CLI::Validator at_least(double low) {
   return between(low, std::numeric_limits<double>::infinity());
 }
 
-CLI::Validator whole(std::int64_t low, std::int64_t high = std::numeric_limits<int>::max()) {
-  const bool is_open = high >= std::numeric_limits<int>::max();
-  const std::string range =
-      is_open ? fmt::format(">= {}", low) : fmt::format("{} to {}", low, high);
-  return CLI::Validator(
-      [low, high, range](std::string& text) {
-        const std::optional<std::int64_t> value = integer_in(text);
-        if (value && *value >= low && *value <= high) return std::string();
-        return fmt::format("'{}' is not a whole number {}", text, range);
-      },
-      high == std::numeric_limits<int>::max() ? fmt::format(">= {}", low) : range);
-}
-
 // The parser alone would let -1 wrap around.
 CLI::Validator seed_number() {
   return CLI::Validator(
@@ -74,12 +60,30 @@ CLI::Validator seed_number() {
 constexpr std::int64_t kMostPixels = 1'000'000'000'000;
 constexpr std::int64_t kMostTokens = 1'000'000'000'000;
 
+EarlyStopping early_stopping(const std::string& name) {
+  if (name == "yes") return EarlyStopping::yes;
+  return name == "never" ? EarlyStopping::never : EarlyStopping::no;
+}
+
 ComputeType compute_type(const std::string& name) {
   if (name == "float32") return ComputeType::float32;
   return name == "bfloat16" ? ComputeType::bfloat16 : ComputeType::automatic;
 }
 
 }  // namespace
+
+CLI::Validator whole(std::int64_t low, std::int64_t high) {
+  const bool is_open = high >= std::numeric_limits<int>::max();
+  const std::string range =
+      is_open ? fmt::format(">= {}", low) : fmt::format("{} to {}", low, high);
+  return CLI::Validator(
+      [low, high, range](std::string& text) {
+        const std::optional<std::int64_t> value = integer_in(text);
+        if (value && *value >= low && *value <= high) return std::string();
+        return fmt::format("'{}' is not a whole number {}", text, range);
+      },
+      range);
+}
 
 void add_model_option(CLI::App& command, std::string& model) {
   model = kDefaultModel;
@@ -103,7 +107,7 @@ void add_engine_options(CLI::App& command, EngineOptions& options) {
       ->capture_default_str()
       ->group(group);
   command.add_option("--threads", options.n_threads, "0: every core this process may use")
-      ->check(whole(0, 4096))
+      ->check(whole(0, 1000))
       ->capture_default_str()
       ->group(group);
   command
@@ -156,10 +160,10 @@ Sampling SamplingOptions::resolved() const {
   const bool asks_to_sample =
       out.temperature.value_or(0) > 0 || out.top_k || out.top_p || out.min_p;
   const bool is_beam_search = out.num_beams.value_or(1) > 1;
-  if (is_greedy || out.temperature == 0.0F || (is_beam_search && !asks_to_sample)) {
+  if (asks_to_sample) {
+    out.do_sample = true;  // what does not go with it, the library refuses
+  } else if (is_greedy || out.temperature == 0.0F || is_beam_search) {
     out.do_sample = false;
-  } else if (asks_to_sample) {
-    out.do_sample = true;
   }
   return out;
 }
@@ -206,23 +210,22 @@ void add_sampling_options(CLI::App& command, SamplingOptions& options) {
   command.add_option("--no-repeat-ngram-size", s.no_repeat_ngram_size, "0: off")
       ->check(whole(0))
       ->group(group);
-  command
-      .add_option("--beams", s.num_beams,
-                  "Beam search with this many; greedy unless sampling is asked for")
-      ->check(whole(1, 1024))
+  command.add_option("--beams", s.num_beams, "Search with this many beams; they are never sampled")
+      ->check(whole(1, 64))
       ->group(group);
   command.add_option("--length-penalty", s.length_penalty, "Beams: > 0 favours long answers")
       ->check(between(-100, 100))
       ->group(group);
   command
-      .add_option("--early-stopping", s.early_stopping,
-                  "Beams: end once enough are complete (yes), when none can improve at its present "
-                  "length (no) or at any length (never)")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, EarlyStopping>{
-          {"no", EarlyStopping::no}, {"yes", EarlyStopping::yes}, {"never", EarlyStopping::never}}))
+      .add_option_function<std::string>(
+          "--early-stopping",
+          [&s](const std::string& name) { s.early_stopping = early_stopping(name); },
+          "Beams: end once enough are complete (yes), when none can improve at its present length "
+          "(no) or at any length (never)")
+      ->check(CLI::IsMember({"yes", "no", "never"}))
       ->group(group);
   command.add_option("-n,--n", s.num_return_sequences, "Number of answers")
-      ->check(whole(1, 1024))
+      ->check(whole(1, 64))
       ->group(group);
   add_length_options(command, s, group);
 }

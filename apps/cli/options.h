@@ -2,7 +2,10 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
+#include <limits>
 #include <string>
+#include <vector>
 
 #include "qwenvl/engine.h"
 
@@ -10,6 +13,9 @@ namespace qwenvl::cli {
 
 inline constexpr const char* kDefaultModel = "Qwen/Qwen2.5-VL-3B-Instruct";
 inline constexpr const char* kModelVariable = "QWENVL_MODEL";
+
+// Accepts whole numbers from `low` to `high`; help and messages call a range as wide as int open.
+CLI::Validator whole(std::int64_t low, std::int64_t high = std::numeric_limits<int>::max());
 
 // --model, with its default and environment variable.
 void add_model_option(CLI::App& command, std::string& model);
@@ -23,7 +29,8 @@ struct SamplingOptions {
   Sampling sampling;
   bool is_greedy = false;
 
-  // Asking for a sampling parameter asks for sampling; --greedy and --beams ask for none.
+  // Asking for a sampling parameter asks for sampling; --greedy, --temperature 0 and --beams ask
+  // for none.
   Sampling resolved() const;
 };
 void add_sampling_options(CLI::App& command, SamplingOptions& options);

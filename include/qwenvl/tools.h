@@ -1,5 +1,5 @@
 // What the maintenance commands call: looking into checkpoints and at this machine, tokenizing
-// without weights, and reading coordinates out of answers.
+// without weights, and reading coordinates out of answers. Every call throws qwenvl::Error.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,8 @@ struct ModelSummary {
   std::uint64_t bytes = 0;
 };
 
-// Opens and checks a checkpoint completely (every tensor's presence and shape) without running it.
+// Opens and checks a checkpoint completely (configuration, tokenizer, every tensor's presence and
+// shape) without running it.
 ModelSummary inspect_model(const std::string& model);
 
 struct KernelSummary {

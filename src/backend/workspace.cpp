@@ -1,3 +1,5 @@
+// Scratch memory of one step, in blocks that are kept for the next.
+// Before: a step begins.   After: models/ take tensors out of it.
 #include "backend/workspace.h"
 
 #include <sys/mman.h>
@@ -46,8 +48,13 @@ Workspace::Scope::~Scope() {
 }
 
 void Workspace::trim() {
-  const std::size_t keep = used_bytes_ ? block_ + 1 : block_;
-  while (blocks_.size() > keep && blocks_.back().size_bytes > kSmallestBlock) blocks_.pop_back();
+  const std::size_t n_used = used_bytes_ ? block_ + 1 : block_;
+  // Not only those at the end: a small block may have been added behind a large one.
+  const auto first =
+      blocks_.begin() + static_cast<std::ptrdiff_t>(std::min(n_used, blocks_.size()));
+  blocks_.erase(std::remove_if(first, blocks_.end(),
+                               [](const Block& b) { return b.size_bytes > kSmallestBlock; }),
+                blocks_.end());
 }
 
 }  // namespace qwenvl

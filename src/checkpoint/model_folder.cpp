@@ -81,8 +81,7 @@ bool parse_id(std::string_view text, RepositoryId& id) {
 }
 
 std::string download_command(const RepositoryId& id) {
-  return "hf download " + id.str() +
-         (id.revision == "main" ? "" : " --revision " + id.revision);
+  return "hf download " + id.str() + (id.revision == "main" ? "" : " --revision " + id.revision);
 }
 
 // The commit a revision stands for; itself when no ref of that name exists (it may be a hash).

@@ -44,9 +44,3 @@ namespace detail {
     if (!(condition)) [[unlikely]]                                                              \
       ::qwenvl::detail::check_failed(#condition, __FILE__, __LINE__, fmt::format(__VA_ARGS__)); \
   } while (false)
-
-#ifdef NDEBUG
-#define QWENVL_DCHECK(condition, ...) ((void)0)
-#else
-#define QWENVL_DCHECK(condition, ...) QWENVL_CHECK(condition, __VA_ARGS__)
-#endif

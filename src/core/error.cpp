@@ -1,3 +1,4 @@
+// Names of error kinds, foreign text made printable, and the message of a failed check.
 #include <cstring>
 
 #include "core/check.h"

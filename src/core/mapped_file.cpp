@@ -1,3 +1,5 @@
+// Files read-only: mapped (weights) or read whole (configuration).
+// Before: a path.   After: checkpoint/ and text/ read the bytes.
 #include "core/mapped_file.h"
 
 #include <fcntl.h>

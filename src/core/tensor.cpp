@@ -1,3 +1,4 @@
+// Names and sizes of number types, and slices of tensors.
 #include "core/tensor.h"
 
 namespace qwenvl {

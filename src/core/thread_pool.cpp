@@ -24,10 +24,10 @@ namespace {
 
 // The gate: [call number : 21][is open : 1][workers inside : 10].
 constexpr std::uint32_t kInsideMask = 0x3ff;
+static_assert(ThreadPool::kMaxThreads <= kInsideMask);
 constexpr std::uint32_t kOpen = 0x400;
 constexpr std::uint32_t kOneCall = 0x800;
 constexpr std::uint32_t kNoCall = 1;  // no gate value of a call: nobody inside, nobody finished
-constexpr int kMaxThreads = 1000;
 
 // Between two verbs of a step a few microseconds pass: waiting them out is cheaper than sleeping.
 constexpr std::chrono::microseconds kSpinTime{30};

@@ -12,7 +12,9 @@ int available_cores();
 
 class ThreadPool {
  public:
-  // n_threads includes the calling thread.
+  static constexpr int kMaxThreads = 1000;
+
+  // n_threads, 1 to kMaxThreads, includes the calling thread.
   explicit ThreadPool(int n_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "engine/guard.h"
 #include "media/draw.h"
 #include "media/image.h"
 #include "media/source.h"
@@ -17,10 +18,8 @@ int pixel(double coordinate, int side) {
   return static_cast<int>(std::clamp(coordinate, -1.0 * side - 1, 2.0 * side + 1));
 }
 
-}  // namespace
-
-void draw_marks_png(const Picture& picture, const std::string& loader,
-                    const std::vector<Mark>& marks, const std::string& png_path) {
+void draw(const Picture& picture, const std::string& loader, const std::vector<Mark>& marks,
+          const std::string& png_path) {
   if (loader != "qwen_vl_utils" && loader != "hf") {
     fail(ErrorKind::bad_request, "loader: found {}, expected one of qwen_vl_utils, hf",
          quoted(loader));
@@ -42,6 +41,13 @@ void draw_marks_png(const Picture& picture, const std::string& loader,
   }
   draw_marks(image, boxes, points);
   write_png(image, png_path);
+}
+
+}  // namespace
+
+void draw_marks_png(const Picture& picture, const std::string& loader,
+                    const std::vector<Mark>& marks, const std::string& png_path) {
+  guarded([&] { draw(picture, loader, marks, png_path); });
 }
 
 }  // namespace qwenvl

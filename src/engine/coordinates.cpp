@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "engine/guard.h"
 #include "qwenvl/tools.h"
 #include "text/marks.h"
 
@@ -47,9 +48,11 @@ double scaled(double coordinate, int processed, int original) {
 }  // namespace
 
 std::vector<Mark> find_marks(const std::string& answer) {
-  std::vector<Mark> marks;
-  for (const FoundMark& found : scan_marks(answer)) marks.push_back(to_mark(found));
-  return marks;
+  return guarded([&] {
+    std::vector<Mark> marks;
+    for (const FoundMark& found : scan_marks(answer)) marks.push_back(to_mark(found));
+    return marks;
+  });
 }
 
 Mark to_original(const Mark& mark, const PictureInfo& picture) {
@@ -65,7 +68,9 @@ Mark to_original(const Mark& mark, const PictureInfo& picture) {
   return out;
 }
 
-std::string to_original_coordinates(const std::string& answer, const PictureInfo& picture) {
+namespace {
+
+std::string with_original_coordinates(const std::string& answer, const PictureInfo& picture) {
   check_sizes(picture);
   // Each number with what replaces it, in the order of the text (attributes may come in any order).
   std::vector<std::pair<WrittenNumber, double>> replacements;
@@ -86,6 +91,12 @@ std::string to_original_coordinates(const std::string& answer, const PictureInfo
     copied = number.end;
   }
   return out.append(answer, copied);
+}
+
+}  // namespace
+
+std::string to_original_coordinates(const std::string& answer, const PictureInfo& picture) {
+  return guarded([&] { return with_original_coordinates(answer, picture); });
 }
 
 }  // namespace qwenvl

@@ -1,3 +1,7 @@
+// Greedy decoding and sampling.
+// Before: scheduler_step.cpp delivers logits.   After: events on the stream; beam_search.cpp is the
+// other way to decode.
+// Mirrors _sample of the reference's generation loop.
 #include "engine/decoding.h"
 
 #include <algorithm>

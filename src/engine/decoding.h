@@ -24,10 +24,6 @@ struct Sequence {
   Detokenizer detokenizer;
 
   std::int64_t n_new() const { return static_cast<std::int64_t>(ids.size()) - n_prompt; }
-  // On all three axes, of the last id.
-  std::int32_t last_position() const {
-    return next_position + static_cast<std::int32_t>(n_new()) - 1;
-  }
   Sequence fork() const { return {ids, n_prompt, next_position, cache.fork(), detokenizer}; }
 };
 

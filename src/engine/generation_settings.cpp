@@ -1,3 +1,6 @@
+// generation_config.json and a request's wishes → one checked set of settings.
+// Before: engine.cpp has the request.   After: sampler.cpp, decoding.cpp and beam_search.cpp obey.
+// Mirrors the defaults and checks of the reference's GenerationConfig.
 #include "engine/generation_settings.h"
 
 #include <algorithm>
@@ -44,14 +47,15 @@ void refuse_unsupported(const JsonFields& fields) {
                                 {"stop_strings", {}},
                                 {"prompt_lookup_num_tokens", {}},
                                 {"dola_layers", {}},
-      {"max_time", {}}};
+                                {"max_time", {}}};
   for (const NeutralField& field : known) {
     const auto value = fields.json(field.key);
     if (!value ||
         std::find(field.neutral.begin(), field.neutral.end(), *value) != field.neutral.end())
       continue;
-    fail(ErrorKind::unsupported, "{}: '{}' is set to {}, expected it absent: this setting is not computed",
-         fields.where(), field.key, quoted(*value, 60));
+    fail(ErrorKind::unsupported,
+         "{}: '{}' is set to {}, expected it absent: this setting is not computed", fields.where(),
+         field.key, quoted(*value, 60));
   }
 }
 

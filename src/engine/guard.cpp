@@ -1,3 +1,4 @@
+// Foreign exceptions → Error.
 #include "engine/guard.h"
 
 #include <new>

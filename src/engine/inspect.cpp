@@ -3,15 +3,23 @@
 #include "checkpoint/checkpoint.h"
 #include "core/settings.h"
 #include "core/thread_pool.h"
+#include "engine/generation_settings.h"
+#include "engine/guard.h"
 #include "engine/machine.h"
 #include "models/model.h"
 #include "qwenvl/tools.h"
 
 namespace qwenvl {
 
-ModelSummary inspect_model(const std::string& model) {
+namespace {
+
+ModelSummary summary_of(const std::string& model) {
   const Checkpoint checkpoint = Checkpoint::open(resolve_model(model));
   const ModelInfo info = make_model(checkpoint, std::nullopt)->info();
+  // Read only to be checked: what inspects without an error also opens.
+  Tokenizer::from_folder(checkpoint.folder());
+  parse_generation_config(checkpoint.text_of("generation_config.json"),
+                          (checkpoint.folder() / "generation_config.json").string());
   ModelSummary summary;
   summary.folder = checkpoint.folder().string();
   summary.architecture = info.architecture;
@@ -29,7 +37,7 @@ ModelSummary inspect_model(const std::string& model) {
   return summary;
 }
 
-MachineSummary inspect_machine() {
+MachineSummary summary_of_machine() {
   check_settings();
   MachineSummary summary;
   summary.cpu = cpu::cpu_name();
@@ -45,25 +53,33 @@ MachineSummary inspect_machine() {
   return summary;
 }
 
+}  // namespace
+
+ModelSummary inspect_model(const std::string& model) {
+  return guarded([&] { return summary_of(model); });
+}
+
+MachineSummary inspect_machine() { return guarded(summary_of_machine); }
+
 struct TextCodec::Impl {
   Tokenizer tokenizer;
 };
 
 TextCodec::TextCodec(const std::string& model)
-    : impl_(new Impl{Tokenizer::from_folder(resolve_model(model))}) {}
+    : impl_(guarded([&] { return new Impl{Tokenizer::from_folder(resolve_model(model))}; })) {}
 TextCodec::~TextCodec() = default;
 
 std::vector<std::int32_t> TextCodec::encode(const std::string& text, bool parse_special) const {
-  return impl_->tokenizer.encode(text,
-                                 parse_special ? SpecialTokens::parse : SpecialTokens::as_text);
+  const SpecialTokens special = parse_special ? SpecialTokens::parse : SpecialTokens::as_text;
+  return guarded([&] { return impl_->tokenizer.encode(text, special); });
 }
 
 std::string TextCodec::decode(const std::vector<std::int32_t>& ids, bool skip_special) const {
-  return impl_->tokenizer.decode(ids, skip_special);
+  return guarded([&] { return impl_->tokenizer.decode(ids, skip_special); });
 }
 
 std::string TextCodec::token_text(std::int32_t id) const {
-  return impl_->tokenizer.decode(std::span(&id, 1), false);
+  return guarded([&] { return impl_->tokenizer.decode(std::span(&id, 1), false); });
 }
 
 }  // namespace qwenvl

@@ -1,3 +1,5 @@
+// Pages of keys and values: taken, shared, copied before a shared one is written.
+// Before: scheduler.cpp admits a job.   After: the back end fills and reads the pages.
 #include "engine/kv_cache.h"
 
 #include <cstring>

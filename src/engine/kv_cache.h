@@ -20,7 +20,6 @@ class KvPool {
   };
 
   const KvLayout& layout() const { return layout_; }
-  std::int64_t max_pages() const { return max_pages_; }
   // Pages are kept for reuse, so those allocated are the most that were ever in use.
   std::int64_t n_allocated() const { return static_cast<std::int64_t>(pages_.size()); }
   std::int64_t n_in_use() const { return n_allocated() - static_cast<std::int64_t>(free_.size()); }

@@ -1,3 +1,4 @@
+// Memory of this machine, or of the cgroup that this process lives in.
 #include "engine/machine.h"
 
 #include <algorithm>

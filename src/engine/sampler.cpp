@@ -1,3 +1,6 @@
+// Logits → token: penalties, filters, the draw.
+// Before: models/ computes logits.   After: decoding.cpp and beam_search.cpp append the token.
+// Mirrors the logits processors and warpers of the reference.
 #include "engine/sampler.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// The life of a job: admitted, encoded, ended. What runs in one step is in scheduler_step.cpp.
+// Before: engine.cpp prepares jobs.   After: events on each job's stream.
 #include "engine/scheduler.h"
 
 #include <algorithm>

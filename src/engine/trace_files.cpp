@@ -1,3 +1,5 @@
+// Named intermediate results → NumPy files.
+// Before: models/ call the trace.   After: a script compares the files with the reference's.
 #include "engine/trace_files.h"
 
 #include <filesystem>

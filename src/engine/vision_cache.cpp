@@ -1,3 +1,5 @@
+// Features of pictures seen before.
+// Before: scheduler.cpp has a picture to encode.   After: its rows go into the prompt.
 #include "engine/vision_cache.h"
 
 #include <xxhash.h>

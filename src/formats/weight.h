@@ -18,7 +18,8 @@ struct Weight {
   std::int64_t n_in = 0;
 
   Weight() = default;
-  // A two-dimensional tensor, or one whose trailing dimensions are flattened ([1280, 3, 2, 14, 14]).
+  // A two-dimensional tensor, or one whose trailing dimensions are flattened ([1280, 3, 2, 14,
+  // 14]).
   explicit Weight(const Tensor& tensor)
       : data(tensor.data), format(tensor.type), n_out(tensor.rows()), n_in(tensor.row_width()) {}
 

@@ -1,3 +1,5 @@
+// A JSON object read field by field.
+// Before: the text of a configuration file.   After: config.cpp and generation_settings.cpp.
 #include "models/json_fields.h"
 
 #include <limits>

@@ -1,3 +1,6 @@
+// Conversation → the exact text the model was trained on, in trusted and untrusted pieces.
+// Before: a conversation.   After: tokenizer.cpp encodes the pieces as one text.
+// Mirrors the two Jinja templates of the published checkpoints.
 #include "text/chat_template.h"
 
 #include <algorithm>

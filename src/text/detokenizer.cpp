@@ -1,3 +1,5 @@
+// Token ids one at a time → whole characters, cut at stop strings.
+// Before: engine/ picks an id.   After: the piece goes out as an Event.
 #include "text/detokenizer.h"
 
 #include <algorithm>

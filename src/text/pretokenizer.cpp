@@ -1,3 +1,5 @@
+// The pre-tokenisation regular expression, alternative by alternative, by hand.
+// Before: unicode.cpp brought the text into NFC.   After: tokenizer.cpp merges each piece.
 #include "text/pretokenizer.h"
 
 #include "text/unicode.h"

@@ -1,3 +1,6 @@
+// Byte-level BPE: text → token ids and back.
+// Before: chat_template.cpp renders the text.   After: models/…/prompt.cpp lays out the ids.
+// Mirrors the tokenizers pipeline: added tokens on the raw text, NFC, pre-tokenisation regex, BPE.
 #include "text/tokenizer.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// The source of a tokenizer, checked and turned into compact tables.
+// Before: tokenizer_file.cpp reads the files.   After: tokenizer.cpp looks things up.
 #include "text/tokenizer_tables.h"
 
 #include <algorithm>

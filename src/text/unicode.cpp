@@ -1,3 +1,4 @@
+// UTF-8 by hand; NFC and character classes through utf8proc.
 #include "text/unicode.h"
 
 #include <utf8proc.h>

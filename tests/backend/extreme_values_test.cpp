@@ -101,8 +101,8 @@ TEST_P(OnKernelsExtremes, every_half_number_unpacks_to_its_value) {
   std::vector<fp16> all(0x10000);
   for (std::uint32_t i = 0; i < all.size(); ++i) all[i].bits = static_cast<std::uint16_t>(i);
   std::vector<float> got(all.size()), rounded(all.size());
-  table().unpack(all.data(), DType::f16, false, 0x10000, 0x10000, got.data());
-  table().unpack(all.data(), DType::f16, true, 0x10000, 0x10000, rounded.data());
+  table().unpack(all.data(), DType::f16, false, 0x10000, got.data());
+  table().unpack(all.data(), DType::f16, true, 0x10000, rounded.data());
   for (std::uint32_t i = 0; i < all.size(); ++i) {
     const double magnitude =
         (i >> 10 & 31) == 0 ? std::ldexp(i & 1023, -24)
@@ -127,7 +127,7 @@ TEST_P(OnKernelsExtremes, the_padding_of_an_unpacked_row_is_zero) {
   for (const DType format : kWeightFormats) {
     const Numbers w = random_numbers(random, format, 1, 21);
     std::vector<float> out(48, kNan);
-    table().unpack(w.tensor().data, format, false, 21, 32, out.data());
+    table().unpack(w.tensor().data, format, false, 21, out.data());
     for (std::size_t i = 0; i < 21; ++i) EXPECT_EQ(out[i], w.get(0, static_cast<std::int64_t>(i)));
     for (std::size_t i = 21; i < 32; ++i) EXPECT_EQ(out[i], 0.0f) << i;
     for (std::size_t i = 32; i < 48; ++i) EXPECT_TRUE(std::isnan(out[i])) << i;

@@ -4,18 +4,10 @@
 #include <cstdlib>
 
 #include "backend_cases.h"
+#include "support/error_of.h"
 
 namespace qwenvl::testing {
 namespace {
-
-std::string error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return fmt::format("{}: {}", name_of(error.kind()), error.what());
-  }
-  return "no error";
-}
 
 class WithIsa : public ::testing::Test {
  protected:
@@ -70,9 +62,9 @@ TEST(Backends, unknown_names_and_thread_counts_are_refused) {
   EXPECT_EQ(error_of([] { make_backend("gpu", 1); }),
             "bad_request: backend: found 'gpu', expected one of auto, cpu, reference");
   EXPECT_EQ(error_of([] { make_backend("cpu", -1); }),
-            "bad_request: threads: found -1, expected 0 (all cores) to 1024");
-  EXPECT_EQ(error_of([] { make_backend("cpu", 1025); }),
-            "bad_request: threads: found 1025, expected 0 (all cores) to 1024");
+            "bad_request: threads: found -1, expected 0 (all cores) to 1000");
+  EXPECT_EQ(error_of([] { make_backend("cpu", 1001); }),
+            "bad_request: threads: found 1001, expected 0 (all cores) to 1000");
 }
 
 TEST(Backends, the_reference_has_its_name) {

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +11,8 @@
 #include <string>
 #include <string_view>
 
-#include "qwenvl/error.h"
+#include "support/error_of.h"
+#include "support/temporary_folder.h"
 
 namespace qwenvl {
 
@@ -34,43 +34,6 @@ inline std::string entry(const std::string& name, const std::string& dtype,
                          const std::string& shape, std::uint64_t begin, std::uint64_t end) {
   return fmt::format(R"("{}": {{"dtype": "{}", "shape": {}, "data_offsets": [{}, {}]}})", name,
                      dtype, shape, begin, end);
-}
-
-// A folder of its own for each test, removed afterwards.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "qwenvl_test_XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-  void write(const std::filesystem::path& name, std::string_view bytes) const {
-    std::filesystem::create_directories((path_ / name).parent_path());
-    std::ofstream(path_ / name, std::ios::binary)
-        .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  }
-
- private:
-  std::filesystem::path path_;
-};
-
-// The Error of a call, as "kind: message"; "" when it throws none.
-template <class Call>
-std::string error_of(Call&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return fmt::format("{}: {}", name_of(error.kind()), error.what());
-  }
-  return "";
 }
 
 // Passes when `text` has `part` in it; shows both otherwise.

@@ -70,6 +70,12 @@ TEST_F(Ask, JsonHoldsEverythingKnownAboutTheAnswer) {
   EXPECT_EQ(json["usage"]["picture_tokens"], picture["tokens"]);
 }
 
+TEST_F(Ask, JsonStatesNoProbabilitiesThatWereNotComputed) {
+  const Json token = ask_json({"Hello"}).at("choices").at(0).at("tokens").at(0);
+  EXPECT_EQ(token.size(), 1U) << token;
+  EXPECT_TRUE(token.contains("id"));
+}
+
 TEST_F(Ask, KeepsPicturesAndTextInTheOrderTyped) {
   const std::string wide = write_file(folder_ / "wide.bmp", bmp_bytes(120, 60));
   const Json json = ask_json({"First:", "--image", wide, "then:", photo_});
@@ -209,7 +215,7 @@ const Refusal kRefusals[] = {
     {"HugeNewTokens", {"Hi", "--max-new-tokens", "99999999999"}, 2, "--max-new-tokens"},
     {"NoBeams", {"Hi", "--beams", "0"}, 2, "--beams"},
     {"GreedyAndTemperature", {"Hi", "--greedy", "--temperature", "1"}, 2, "--greedy excludes"},
-    {"EarlyStoppingMaybe", {"Hi", "--early-stopping", "maybe"}, 2, "--early-stopping"},
+    {"EarlyStoppingMaybe", {"Hi", "--early-stopping", "maybe"}, 2, "{yes,no,never}"},
     {"WordAsEosId", {"Hi", "--eos-token-ids", "1,end"}, 2, "'end' is not a whole number"},
     {"LogprobsWithoutJson", {"Hi", "--logprobs", "2"}, 2, "--json"},
     {"UnknownComputeType", {"Hi", "--compute", "float16"}, 2, "float16"},
@@ -219,6 +225,10 @@ const Refusal kRefusals[] = {
     {"UnknownNormalisation", {"Hi", "--normalisation", "magic"}, 2, "magic"},
     {"UnknownBackend", {"Hi", "--backend", "magic"}, 2, "magic"},
     {"NegativeThreads", {"Hi", "--threads", "-2"}, 2, "--threads"},
+    {"MoreThreadsThanAPoolHolds", {"Hi", "--threads", "1001"}, 2, "0 to 1000"},
+    {"TopKWithoutTemperature", {"Hi", "--temperature", "0", "--top-k", "5"}, 2, "temperature"},
+    {"SampledBeams", {"Hi", "--beams", "2", "--temperature", "1"}, 4, "num_beams"},
+    {"BoxesImageForNothing", {"PHOTO", "--boxes-image", "1"}, 2, "does nothing"},
     {"HeightWithoutWidth", {"PHOTO", "--resized-height", "56"}, 2, "--resized-width"},
     {"ZeroPixels", {"PHOTO", "--max-pixels", "0"}, 2, "--max-pixels"},
     {"UnknownCoordinates", {"PHOTO", "--coordinates", "polar"}, 2, "polar"},

@@ -23,7 +23,9 @@ TEST(Program, TellsItsVersion) { EXPECT_EQ(run({"--version"}).out.rfind("qwenvl 
 
 TEST(Program, RefusesToRunWithoutOrWithAnUnknownCommand) {
   EXPECT_EQ(run({}).exit_code, 2);
-  EXPECT_EQ(run({"paint"}).exit_code, 2);
+  const Outcome unknown = run({"paint"});
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_NE(unknown.err.find("there is no command 'paint'"), std::string::npos) << unknown.err;
 }
 
 TEST(Inspect, ListsEveryTensorOfACheckpointWithItsBytes) {
@@ -50,6 +52,19 @@ TEST(Inspect, TellsAboutTheMachineWithoutAModel) {
   const Json json = Json::parse(outcome.out);
   EXPECT_GE(json.at("cores").get<int>(), 1);
   EXPECT_FALSE(json.at("kernels").empty());
+}
+
+TEST(Inspect, RefusesACheckpointWhoseTokenizerIsBroken) {
+  const TemporaryFolder folder;
+  std::filesystem::copy(kTinyModel, folder.path(), std::filesystem::copy_options::recursive);
+  folder.write("tokenizer.json", "{}");
+  const Outcome outcome = run({"inspect", folder.path().string()});
+  EXPECT_EQ(outcome.exit_code, 3);
+  EXPECT_NE(outcome.err.find("tokenizer.json"), std::string::npos) << outcome.err;
+}
+
+TEST(Inspect, RefusesToListTheTensorsOfAProcessor) {
+  EXPECT_EQ(run({"inspect", "cpu", "--tensors"}).exit_code, 2);
 }
 
 TEST(Inspect, NamesTheFolderThatIsMissing) {

@@ -7,21 +7,13 @@
 #include <functional>
 
 #include "core/check.h"
+#include "support/error_of.h"
 
 namespace qwenvl {
 namespace {
 
 GenerationSettings parsed(const std::string& json) {
   return parse_generation_config(json, "generation_config.json");
-}
-
-std::string error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return fmt::format("{}: {}", name_of(error.kind()), error.what());
-  }
-  return "no error";
 }
 
 testing::AssertionResult holds(const std::string& text, const std::string& part) {

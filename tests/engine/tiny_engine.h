@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "qwenvl/engine.h"
+#include "support/error_of.h"
+#include "support/temporary_folder.h"
 
 namespace qwenvl {
 
@@ -91,17 +93,6 @@ inline std::vector<Event> events_of(EventStream stream) {
   return events;
 }
 
-// The Error of a call, as "kind: message"; "" when it throws none.
-template <class Call>
-std::string error_of(Call&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return fmt::format("{}: {}", name_of(error.kind()), error.what());
-  }
-  return "";
-}
-
 inline std::string error_of_request(Engine& engine, const Request& request) {
   return error_of([&] { collect(engine.submit(request)); });
 }
@@ -116,26 +107,5 @@ inline std::string file_bytes(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
-
-// A folder of its own for each test, removed afterwards.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "qwenvl_test_XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 }  // namespace qwenvl

@@ -65,7 +65,8 @@ TEST(ResizePlane, MatchesThePublishedSums) {
     };
     EXPECT_EQ(sum(ResizeKernel::pillow12), row.pillow_sum);
     // Pillow 13 takes the height first for 28 x 56.
-    EXPECT_EQ(sum(ResizeKernel::pillow), row.width == 56 && row.height == 28 ? 199291 : row.pillow_sum);
+    EXPECT_EQ(sum(ResizeKernel::pillow),
+              row.width == 56 && row.height == 28 ? 199291 : row.pillow_sum);
     EXPECT_EQ(sum(ResizeKernel::torch_int16), row.torch_sum);
   }
 }

@@ -4,11 +4,11 @@
 
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "core/check.h"
 #include "models/qwen2_5_vl/language.h"
+#include "support/error_of.h"
 
 namespace qwenvl::qwen2_5_vl {
 namespace {
@@ -114,15 +114,6 @@ Json with_yarn(Json config = flat()) {
 }
 
 Config parsed(const Json& json) { return parse_config(json.dump(), "config.json"); }
-
-std::string error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return fmt::format("{}: {}", name_of(error.kind()), error.what());
-  }
-  return "no error";
-}
 
 void expect_size(const Config& c, const Size& size) {
   EXPECT_EQ(c.architecture, "Qwen2_5_VLForConditionalGeneration");

@@ -11,7 +11,6 @@ namespace qwenvl {
 namespace {
 
 using nlohmann::json;
-using testing::error_of;
 using testing::golden_json;
 using testing::published_tokenizer;
 

@@ -11,7 +11,6 @@
 namespace qwenvl {
 namespace {
 
-using testing::error_of;
 using testing::golden_tokens;
 using testing::published_tokenizer;
 using Ids = std::vector<TokenId>;

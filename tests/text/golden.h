@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "qwenvl/error.h"
+#include "support/error_of.h"
 #include "text/tokenizer.h"
 
 namespace qwenvl::testing {
@@ -29,17 +29,6 @@ inline const nlohmann::json& golden_tokens() {
 inline const Tokenizer& published_tokenizer() {
   static const Tokenizer tokenizer = Tokenizer::from_folder(QWENVL_TEST_DATA "/golden/tokenizer");
   return tokenizer;
-}
-
-// The error `run` ends with, as "kind: message"; "" when it ends without one.
-template <class Run>
-std::string error_of(Run run) {
-  try {
-    run();
-  } catch (const Error& error) {
-    return std::string(name_of(error.kind())) + ": " + error.what();
-  }
-  return "";
 }
 
 }  // namespace qwenvl::testing

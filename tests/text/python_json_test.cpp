@@ -7,8 +7,6 @@
 namespace qwenvl {
 namespace {
 
-using testing::error_of;
-
 TEST(PythonJson, WritesWhatPythonWrites) {
   const nlohmann::json golden = testing::golden_json("text/templates.json");
   for (const auto& pair : golden["python_json"]) {

@@ -11,7 +11,6 @@ namespace qwenvl {
 namespace {
 
 using nlohmann::json;
-using testing::error_of;
 using testing::small_tokenizer_json;
 
 std::string error_of_json(const std::string& text) {

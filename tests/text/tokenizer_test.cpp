@@ -14,7 +14,6 @@ namespace qwenvl {
 namespace {
 
 using nlohmann::json;
-using testing::error_of;
 using testing::golden_json;
 using testing::golden_tokens;
 using testing::published_tokenizer;

@@ -39,7 +39,7 @@ class CpuBackend final : public Backend {
     const std::int64_t padded = cpu::padded_to_lanes(table.n_in);
     for_rows(out.rows(), [&](std::int64_t t, int thread) {
       float* row = scratch_[thread].a.floats(padded);
-      kernels_.unpack(table.row(ids[t]), table.format, false, table.n_in, padded, row);
+      kernels_.unpack(table.row(ids[t]), table.format, false, table.n_in, row);
       rows(out.type).narrow(row, table.n_in, row_of(out, t));
     });
   }
@@ -201,7 +201,7 @@ class CpuBackend final : public Backend {
       const std::int64_t first = task * block, n = std::min(block, w.n_out - first);
       float* weights = scratch_[thread].weights.floats(block * padded);
       for (std::int64_t i = 0; i < n; ++i) {
-        kernels_.unpack(w.row(first + i), w.format, compute == DType::bf16, w.n_in, padded,
+        kernels_.unpack(w.row(first + i), w.format, compute == DType::bf16, w.n_in,
                         weights + i * padded);
       }
       float* products = scratch_[thread].products.floats(kRowChunk * block);
@@ -358,7 +358,8 @@ void CpuBackend::attention_spans(Tensor q, Tensor k, Tensor v, int n_heads,
 }  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend(int n_threads, const cpu::KernelTable& kernels) {
-  return std::make_unique<CpuBackend>(n_threads > 0 ? n_threads : available_cores(), kernels);
+  const int every_core = std::min(available_cores(), ThreadPool::kMaxThreads);
+  return std::make_unique<CpuBackend>(n_threads > 0 ? n_threads : every_core, kernels);
 }
 
 std::unique_ptr<Backend> make_cpu_backend(int n_threads) {

@@ -1,3 +1,5 @@
+// Asks the processor what it has and picks a kernel table.
+// Before: the machine and QWENVL_ISA.   After: cpu_backend.cpp calls the table.
 #include "backend/cpu/cpu_features.h"
 
 #include <fstream>

@@ -43,13 +43,13 @@ struct AttentionTile {
 
 struct KernelTable {
   const char* name;
-  int tile_rows;  // rows of x and of W that one inner tile takes: blocks are multiples of these
-  int tile_weights;
+  int tile_weights;  // rows of W that one inner tile takes: blocks of weights are multiples of it
   RowKernels f32, bf16;
 
-  // One row of weights → float32, zero-padded to k_padded; rounded to bf16 on the way if asked.
+  // One row of k weights → float32, zero-padded to padded_to_lanes(k); rounded to bf16 on the way
+  // if asked.
   void (*unpack)(const void* row, DType format, bool round_to_bf16, std::int64_t k,
-                 std::int64_t k_padded, float* out) noexcept;
+                 float* out) noexcept;
   // c[m, n] = a[m, k] · w[n, k]ᵀ with k a multiple of kLanes; lda, ldw, ldc in elements.
   void (*gemm)(const float* a, std::int64_t lda, std::int64_t m, const float* w, std::int64_t ldw,
                std::int64_t n, std::int64_t k, float* c, std::int64_t ldc) noexcept;

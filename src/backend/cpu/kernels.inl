@@ -118,8 +118,8 @@ QWENVL_INLINE void store_tail(T* p, const Lanes& x, std::int64_t n) {
   __builtin_memcpy(p, buffer, static_cast<std::size_t>(n) * sizeof(T));
 }
 
-// Calls body(offset, load, store) for whole groups of 16 and once for the rest.
-template <class T, class Body>
+// Calls body(offset, count) for whole groups of kLanes and once for the rest, if there is one.
+template <class Body>
 QWENVL_INLINE void for_lanes(std::int64_t n, Body body) {
   std::int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) body(i, kLanes);
@@ -209,20 +209,20 @@ QWENVL_INLINE VecF exp_vector(VecF x) {
 template <class T>
 void widen(const void* x, std::int64_t n, float* out) noexcept {
   const T* in = static_cast<const T*>(x);
-  for_lanes<T>(n, [&](std::int64_t i, std::int64_t m) { store_n(out + i, load_n(in + i, m), m); });
+  for_lanes(n, [&](std::int64_t i, std::int64_t m) { store_n(out + i, load_n(in + i, m), m); });
 }
 
 template <class T>
 void narrow(const float* x, std::int64_t n, void* out) noexcept {
   T* to = static_cast<T*>(out);
-  for_lanes<T>(n, [&](std::int64_t i, std::int64_t m) { store_n(to + i, load_n(x + i, m), m); });
+  for_lanes(n, [&](std::int64_t i, std::int64_t m) { store_n(to + i, load_n(x + i, m), m); });
 }
 
 template <class T>
 void add(void* x, const void* y, std::int64_t n) noexcept {
   T* sum = static_cast<T*>(x);
   const T* other = static_cast<const T*>(y);
-  for_lanes<T>(n, [&](std::int64_t i, std::int64_t m) {
+  for_lanes(n, [&](std::int64_t i, std::int64_t m) {
     Lanes a = load_n(sum + i, m);
     const Lanes b = load_n(other + i, m);
     for (int p = 0; p < kParts; ++p) a.part[p] += b.part[p];
@@ -235,12 +235,12 @@ void rms_norm(const void* x, const float* weight, float eps, std::int64_t n, voi
   const T* in = static_cast<const T*>(x);
   T* to = static_cast<T*>(out);
   Lanes squares = splat_lanes(0);
-  for_lanes<T>(n, [&](std::int64_t i, std::int64_t m) {
+  for_lanes(n, [&](std::int64_t i, std::int64_t m) {
     const Lanes v = load_n(in + i, m);
     multiply_add(squares, v, v);
   });
   const VecF scale = splat(1.0f / __builtin_sqrtf(total(squares) / static_cast<float>(n) + eps));
-  for_lanes<T>(n, [&](std::int64_t i, std::int64_t m) {
+  for_lanes(n, [&](std::int64_t i, std::int64_t m) {
     Lanes v = load_n(in + i, m);
     const Lanes w = load_n(weight + i, m);
     for (int p = 0; p < kParts; ++p) v.part[p] = w.part[p] * round_vector<T>(v.part[p] * scale);
@@ -250,7 +250,7 @@ void rms_norm(const void* x, const float* weight, float eps, std::int64_t n, voi
 
 template <class T, class Step>
 QWENVL_INLINE void rope_head(T* x, std::int64_t half, const float* cos, const float* sin) {
-  for_lanes<T>(half, [&](std::int64_t i, std::int64_t m) {
+  for_lanes(half, [&](std::int64_t i, std::int64_t m) {
     const Lanes c = load_n(cos + i, m), s = load_n(sin + i, m);
     Lanes u = load_n(x + i, m), v = load_n(x + half + i, m);
     for (int p = 0; p < kParts; ++p) {
@@ -281,7 +281,7 @@ template <class T>
 void silu_mul(void* gate, const void* up, std::int64_t n) noexcept {
   T* g = static_cast<T*>(gate);
   const T* u = static_cast<const T*>(up);
-  for_lanes<T>(n, [&](std::int64_t i, std::int64_t m) {
+  for_lanes(n, [&](std::int64_t i, std::int64_t m) {
     Lanes x = load_n(g + i, m);
     const Lanes y = load_n(u + i, m);
     for (int p = 0; p < kParts; ++p) {
@@ -304,12 +304,11 @@ QWENVL_INLINE Lanes load_weights(const W* p, std::int64_t n) {
 }
 
 template <class W, bool kRoundToBf16>
-void unpack_row(const void* row, std::int64_t k, std::int64_t k_padded, float* out) noexcept {
+void unpack_row(const void* row, std::int64_t k, float* out) noexcept {
   const W* w = static_cast<const W*>(row);
-  for_lanes<W>(k, [&](std::int64_t i, std::int64_t m) {
+  for_lanes(k, [&](std::int64_t i, std::int64_t m) {
     store_lanes(out + i, load_weights<W, kRoundToBf16>(w + i, m));
   });
-  (void)k_padded;  // the last group already carries its zeros
 }
 
 // Formats as template arguments. bf16 weights need no rounding.
@@ -325,9 +324,9 @@ QWENVL_INLINE void with_format(DType format, bool round_to_bf16, Body body) {
 }
 
 void unpack(const void* row, DType format, bool round_to_bf16, std::int64_t k,
-            std::int64_t k_padded, float* out) noexcept {
+            float* out) noexcept {
   with_format(format, round_to_bf16, [&](auto w, auto round) {
-    unpack_row<decltype(w), decltype(round)::value>(row, k, k_padded, out);
+    unpack_row<decltype(w), decltype(round)::value>(row, k, out);
   });
 }
 
@@ -576,13 +575,6 @@ constexpr RowKernels row_kernels() {
 }
 
 constexpr KernelTable make_table(const char* name) {
-  return {name,
-          QWENVL_TILE_ROWS,
-          QWENVL_TILE_WEIGHTS,
-          row_kernels<float>(),
-          row_kernels<bf16>(),
-          &unpack,
-          &gemm,
-          &gemv,
-          &attention};
+  return {name,  QWENVL_TILE_WEIGHTS, row_kernels<float>(), row_kernels<bf16>(), &unpack, &gemm,
+          &gemv, &attention};
 }

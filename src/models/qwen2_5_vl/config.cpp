@@ -1,3 +1,6 @@
+// config.json and preprocessor_config.json → structs.
+// Before: checkpoint/ has the texts.   After: weights.cpp knows every shape.
+// Mirrors the configuration classes of the reference and their defaults.
 #include "models/qwen2_5_vl/config.h"
 
 #include "models/json_fields.h"

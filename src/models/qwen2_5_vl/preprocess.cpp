@@ -1,3 +1,6 @@
+// Image → VisionInput: the two size rules, the resize, patches.
+// Before: media/ decodes.   After: prompt.cpp counts tokens, vision.cpp asks for patches.
+// Mirrors fetch_image and smart_resize of qwen-vl-utils and the image processor of the reference.
 #include "models/qwen2_5_vl/preprocess.h"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// Conversation → token ids, M-RoPE positions and media slots.
+// Before: text/ renders and tokenizes.   After: engine/ schedules, language.cpp reads positions.
+// Mirrors placeholder expansion and get_rope_index of the reference.
 #include "models/qwen2_5_vl/prompt.h"
 
 #include <algorithm>

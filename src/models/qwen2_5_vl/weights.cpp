@@ -1,3 +1,5 @@
+// The tensor table: every name, its shape, and the struct it fills.
+// Before: checkpoint/binder.cpp finds and checks tensors.   After: vision.cpp, language.cpp.
 #include "models/qwen2_5_vl/weights.h"
 
 #include "core/numbers.h"

@@ -1,3 +1,6 @@
+// Merged cells in window order, with the boundaries of windows and frames.
+// Before: preprocess.cpp knows the grid.   After: vision.cpp keeps its rows in this order.
+// Mirrors get_window_index of the reference.
 #include "models/qwen2_5_vl/windows.h"
 
 #include <algorithm>
