@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from items import smart_resize
+from items import seen_size
 
 LATIN_FONTS = (
     "DejaVuSans.ttf",
@@ -63,7 +63,7 @@ class Canvas:
         self.picture = Image.new("RGB", (width, height), background)
         self.draw = ImageDraw.Draw(self.picture)
         self.background = background
-        self.height, self.width = smart_resize(height, width)
+        self.height, self.width = seen_size(height, width)
         self.x_scale, self.y_scale = width / self.width, height / self.height
         self.angle = 0.0
 

@@ -13,13 +13,12 @@ import numpy
 from PIL import Image
 from tokenizers import Tokenizer
 
-from items import smart_resize
+from items import loaded_size, seen_size
 from published import DATA, IDS
 
 SYSTEM = "You are a helpful assistant."
 PATCH, MERGE, WINDOW = 14, 2, 4  # pixels; patches; merged tokens along a side of a window
 TOKENS_PER_SECOND = 2
-IGNORED = -100
 
 
 @functools.lru_cache(maxsize=1)
@@ -51,19 +50,25 @@ def prompt_text(item):
     )
 
 
+def resized(frame, size):
+    """The frame with (height, width), by the kernel of the reference."""
+    size = size[::-1]
+    return frame if frame.size == size else frame.resize(size, Image.BICUBIC)
+
+
+def loaded(frame):
+    """The frame as qwen-vl-utils hands it to the processor."""
+    return resized(frame, loaded_size(frame.height, frame.width))
+
+
 def patches(frames):
     """(rows of 8-bit patches [t·h·w, 3·2·14·14], grid (t, h, w)) of a still or a clip."""
-    height, width = smart_resize(frames[0].height, frames[0].width)
-    resized = [
-        numpy.asarray(
-            frame if frame.size == (width, height) else frame.resize((width, height), Image.BICUBIC)
-        )
-        for frame in frames
-    ]
-    if len(resized) == 1:
-        resized = resized * 2
-    t, h, w = len(resized) // 2, height // PATCH, width // PATCH
-    values = numpy.stack(resized).transpose(0, 3, 1, 2)
+    height, width = seen_size(frames[0].height, frames[0].width)
+    seen = [numpy.asarray(resized(loaded(frame), (height, width))) for frame in frames]
+    if len(seen) == 1:
+        seen = seen * 2
+    t, h, w = len(seen) // 2, height // PATCH, width // PATCH
+    values = numpy.stack(seen).transpose(0, 3, 1, 2)
     values = values.reshape(t, 2, 3, h // MERGE, MERGE, PATCH, w // MERGE, MERGE, PATCH)
     values = values.transpose(0, 3, 6, 4, 7, 2, 1, 5, 8)
     return numpy.ascontiguousarray(values.reshape(t * h * w, -1)), (t, h, w)
@@ -147,21 +152,38 @@ def segments(sizes):
     return gather, filled, numpy.flatnonzero(filled)
 
 
+def padded_length(examples):
+    """The common length of a batch: few different lengths, so that compiled code is reused."""
+    return -(-max(len(e.ids) for e in examples) // 32) * 32
+
+
+def answer_tables(examples, longest):
+    """Where answers are predicted: flat places, their targets, weights and items."""
+    places, targets, weights, items = [], [], [], []
+    for row, e in enumerate(examples):
+        answer = e.ids[e.n_prompt :]
+        places.append(row * longest + e.n_prompt - 1 + numpy.arange(len(answer)))
+        targets += answer
+        # Between one vote a token and one vote an item: a count is one token, a table a hundred.
+        weights += [len(answer) ** -0.5] * len(answer)
+        items += [row] * len(answer)
+    return {
+        "answer_places": numpy.concatenate(places),
+        "answer_targets": numpy.array(targets),
+        "answer_weights": numpy.array(weights, numpy.float32),
+        "answer_items": numpy.array(items),
+    }
+
+
 def collate(examples):
     """A batch as a dict of numpy arrays; padded on the right."""
-    longest = -(-max(len(e.ids) for e in examples) // 16) * 16
+    longest = padded_length(examples)
     count = len(examples)
     ids = numpy.full((count, longest), IDS["<|endoftext|>"], numpy.int64)
-    labels = numpy.full((count, longest), IGNORED, numpy.int64)
-    weights = numpy.zeros((count, longest), numpy.float32)
     places = numpy.zeros((3, count, longest), numpy.int64)
     for row, e in enumerate(examples):
-        n = len(e.ids)
-        ids[row, :n] = e.ids
-        labels[row, e.n_prompt - 1 : n - 1] = e.ids[e.n_prompt :]
-        # Between one vote a token and one vote an item: a count is one token, a table a hundred.
-        weights[row, e.n_prompt - 1 : n - 1] = (n - e.n_prompt) ** -0.5
-        places[:, row, :n] = e.positions
+        ids[row, : len(e.ids)] = e.ids
+        places[:, row, : len(e.ids)] = e.positions
     orders, windows, frames, offset = [], [], [], 0
     for e in examples:
         order, sizes = window_order(e.grid)
@@ -174,9 +196,8 @@ def collate(examples):
     all_places = numpy.concatenate([patch_places(e.grid) for e in examples])
     batch = {
         "ids": ids,
-        "labels": labels,
-        "weights": weights,
         "positions": places,
+        **answer_tables(examples, longest),
         "patches": numpy.concatenate([e.patches for e in examples])[patch_order],
         "patch_places": all_places[patch_order],
         "merged_back": numpy.argsort(order),

@@ -17,7 +17,7 @@ import documents
 import scenes
 import screens
 from drawing import font
-from items import SPLITS, item_random, smart_resize
+from items import SPLITS, item_random, seen_size
 
 MAKERS = {
     "read": documents.read,
@@ -47,7 +47,7 @@ def make_item(skill, split, index, level=1.0):
 def seen_picture(item):
     """The picture (frames side by side) after resizing, with the truth drawn on it."""
     frames = item.frames[:: max(1, len(item.frames) // 6)]
-    height, width = smart_resize(frames[0].height, frames[0].width)
+    height, width = seen_size(frames[0].height, frames[0].width)
     sheet = Image.new("RGB", (width * len(frames), height))
     for place, frame in enumerate(frames):
         sheet.paste(frame.resize((width, height), Image.BICUBIC), (place * width, 0))

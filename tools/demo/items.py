@@ -41,8 +41,8 @@ def item_random(skill, split, index):
     return random.Random(int.from_bytes(digest[:8], "little"))
 
 
-def smart_resize(height, width, min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS):
-    """The size the model sees: multiples of 28, area within the limits, about the same shape."""
+def smart_resize(height, width, min_pixels, max_pixels):
+    """Multiples of 28, area within the limits, about the same shape."""
     if max(height, width) / min(height, width) > 200:
         raise ValueError(f"{width}x{height}: sides differ by more than 200 times")
     new_height = max(FACTOR, round(height / FACTOR) * FACTOR)
@@ -56,6 +56,16 @@ def smart_resize(height, width, min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS):
         new_height = math.ceil(height * grow / FACTOR) * FACTOR
         new_width = math.ceil(width * grow / FACTOR) * FACTOR
     return new_height, new_width
+
+
+def loaded_size(height, width):
+    """The size after qwen-vl-utils, which has limits of its own."""
+    return smart_resize(height, width, 3136, 12845056)
+
+
+def seen_size(height, width):
+    """The size the model sees: the processor applies the checkpoint's limits after qwen-vl-utils."""
+    return smart_resize(*loaded_size(height, width), MIN_PIXELS, MAX_PIXELS)
 
 
 def pick_size(rng, level, shapes):

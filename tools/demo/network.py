@@ -10,15 +10,14 @@ import torch
 import torch.nn.functional as F
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from features import IGNORED
 from published import IDS, IMAGE_MEAN, IMAGE_STD, configuration
 
 
-def build(size="demo", seed=1):
-    """A fresh float32 model."""
+def build(size="demo", seed=1, fused_attention=False):
+    """A fresh float32 model. Fused attention is for GPUs."""
     torch.manual_seed(seed)
     config = Qwen2_5_VLConfig(**configuration(size))
-    config._attn_implementation = "sdpa"
+    config._attn_implementation = "sdpa" if fused_attention else "eager"
     model = Qwen2_5_VLForConditionalGeneration(config).float()
     with torch.no_grad():
         # The stock start of 0.02 is meant for wide matrices; these are narrow.
@@ -53,7 +52,13 @@ def attend(attention, x, turn, table, filled, scatter):
     q = (q.float() * cos + rotate_half(q.float()) * sin).to(v.dtype)
     k = (k.float() * cos + rotate_half(k.float()) * sin).to(v.dtype)
     q, k, v = (part[table].transpose(1, 2) for part in (q, k, v))
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=filled[:, None, None, :])
+    if x.is_cuda:
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=filled[:, None, None, :])
+    else:
+        # Plain products: the fused kernel's backward is many times slower on a CPU.
+        scores = q @ k.transpose(2, 3) * q.shape[-1] ** -0.5
+        scores = scores.masked_fill(~filled[:, None, None, :], float("-inf"))
+        out = scores.softmax(-1).to(v.dtype) @ v
     out = out.transpose(1, 2).reshape(-1, heads * out.shape[-1])[scatter]
     return attention.proj(out)
 
@@ -66,7 +71,8 @@ def see(tower, batch):
         for v in (IMAGE_MEAN, IMAGE_STD)
     )
     weight = tower.patch_embed.proj.weight
-    x = F.linear((batch["patches"].float() - mean) / std, weight.view(weight.shape[0], -1))
+    # The sums along the residual path stay in float32 under autocast.
+    x = F.linear((batch["patches"].float() - mean) / std, weight.view(weight.shape[0], -1)).float()
     size = tower.blocks[0].attn.qkv.weight.shape[1] // tower.blocks[0].attn.num_heads
     exponent = torch.arange(0, size // 2, 2, device=device, dtype=torch.float32) / (size // 2)
     angles = (batch["patch_places"].float()[:, :, None] * 10000.0**-exponent).flatten(1)
@@ -92,11 +98,20 @@ def hidden_states(model, batch):
     return out.last_hidden_state
 
 
+def answers(model, batch):
+    """(cross entropy, whether the likeliest token is right) at every token of the answers.
+
+    When every token of an answer is the likeliest after the true ones, greedy generation gives
+    exactly this answer.
+    """
+    states = hidden_states(model, batch).flatten(0, 1)[batch["answer_places"]]
+    logits = model.lm_head(states).float()
+    targets = batch["answer_targets"]
+    return F.cross_entropy(logits, targets, reduction="none"), logits.argmax(-1) == targets
+
+
 def loss(model, batch):
     """(weighted loss, share of answer tokens that are likeliest)."""
-    chosen = batch["labels"] != IGNORED
-    logits = model.lm_head(hidden_states(model, batch)[chosen]).float()
-    targets, weights = batch["labels"][chosen], batch["weights"][chosen]
-    each = F.cross_entropy(logits, targets, reduction="none")
-    right = (logits.argmax(-1) == targets).float().mean()
-    return (each * weights).sum() / weights.sum(), right
+    each, right = answers(model, batch)
+    weights = batch["answer_weights"]
+    return (each * weights).sum() / weights.sum(), right.float().mean()

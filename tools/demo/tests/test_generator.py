@@ -12,7 +12,7 @@ import numpy
 import documents
 from drawing import Canvas
 from generator import SKILLS, make_item
-from items import FACTOR, MAX_PIXELS, MIN_PIXELS, item_random, smart_resize
+from items import FACTOR, MAX_PIXELS, MIN_PIXELS, item_random, seen_size, smart_resize
 from words import COLOURS, SHAPES
 
 
@@ -27,7 +27,7 @@ def parse_fence(answer):
 
 def frame_size(item):
     """Width and height the model sees."""
-    height, width = smart_resize(item.frames[0].height, item.frames[0].width)
+    height, width = seen_size(item.frames[0].height, item.frames[0].width)
     return width, height
 
 
@@ -41,6 +41,10 @@ class Sizes(unittest.TestCase):
         self.assertEqual(smart_resize(1000, 1000, 3136, 1003520), (980, 980))
         self.assertEqual(smart_resize(14, 14, 3136, 12845056), (56, 56))
         self.assertEqual(smart_resize(13, 100, 3136, 12845056), (28, 112))
+
+    def test_the_processor_resizes_once_more_after_qwen_vl_utils(self):
+        self.assertEqual(seen_size(65, 128), (84, 196))  # by way of 56 x 140
+        self.assertEqual(seen_size(38, 94), (84, 168))
 
     def test_every_picture_is_within_the_limits_and_most_need_resizing(self):
         resized = 0

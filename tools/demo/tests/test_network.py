@@ -17,17 +17,18 @@ except ImportError as missing:
     raise unittest.SkipTest(f"no training packages: {missing}")
 
 import network
-from features import collate, example, prompt_text, tokenizer
+from features import collate, example, loaded, prompt_text, tokenizer
 from generator import SKILLS, make_item
 from published import DATA, PREPROCESSOR, TOKENIZER_FILES
 
 
 def stock_inputs(item, processor):
-    """What the reference's processor makes of an item's frames."""
+    """What the reference's processor makes of an item's frames after qwen-vl-utils."""
+    frames = [loaded(frame) for frame in item.frames]
     if item.is_clip:
-        out = processor(images=None, videos=[item.frames], return_tensors="pt")
+        out = processor(images=None, videos=[frames], return_tensors="pt")
         return out["pixel_values_videos"], out["video_grid_thw"]
-    out = processor(images=item.frames, return_tensors="pt")
+    out = processor(images=frames, return_tensors="pt")
     return out["pixel_values"], out["image_grid_thw"]
 
 
