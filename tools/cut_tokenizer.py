@@ -3,8 +3,8 @@
 
 Reads tokenizer.json, tokenizer_config.json and chat_template.json of a published checkpoint and
 writes small versions of them: by default to tools/data/, where make_checkpoint.py picks them up;
-those of the demo checkpoint were made with --merges 3818 --out tools/demo/data --prefix "". The small
-vocabulary keeps the 256 byte tokens and the first merges by rank (every merge only needs tokens
+those of the demo checkpoint were made with --merges 3818 --out tools/demo/data --prefix "". The
+small vocabulary keeps the 256 byte tokens and the first merges by rank (every merge only needs tokens
 of lower rank, so the cut is closed); the added tokens follow with new ids. Normaliser, regular
 expression, decoder and templates stay as they are.
 

@@ -4,8 +4,8 @@
     evaluate.py --checkpoint FOLDER --items FOLDER --out results.json
                 [--program build/release/qwenvl] [--transformers] [--count 200] [--skills A,B]
 
-The items folder (pictures as PNG, items.jsonl) is written when it does not exist yet, and is good for
-any other program. Answers are greedy, in float32. qwenvl takes no clips yet, so those skills are
+The items folder (pictures as PNG, items.jsonl) is written when it does not exist yet, and is good
+for any other program. Answers are greedy, in float32. qwenvl takes no clips yet, so those skills are
 measured with transformers alone.
 Before: export.py.   After: the table goes into the card (export.py --results).
 """

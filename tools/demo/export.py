@@ -21,29 +21,29 @@ from published import DATA, GENERATION, PREPROCESSOR, TOKENIZER_FILES, configura
 MOST_BYTES = 24_000_000
 CARD = """# The demo checkpoint
 
-A small vision-language model of the Qwen2.5-VL architecture ({parameters:,} parameters, bfloat16),
-trained from scratch on generated pictures. It loads unchanged in `qwenvl` and in `transformers`
-(`Qwen2_5_VLForConditionalGeneration`).
+A small vision-language model of the Qwen2.5-VL architecture ({parameters:,} parameters,
+bfloat16), trained from scratch on generated pictures. It loads unchanged in `qwenvl` and in
+`transformers` (`Qwen2_5_VLForConditionalGeneration`).
 
 ## What it can do
 
 In the generated world of `tools/demo/`, and with prompts as written there: read a few lines of
-print, turn a small table into Markdown, answer keys of a receipt, invoice or form as JSON, spot lines
-of text with boxes, locate, count and describe coloured shapes and simple objects in English and
-Chinese, give the `mobile_use` call for a task on a simple screen, and say when something happens in a
-short clip.
+print, turn a small table into Markdown, answer keys of a receipt, invoice or form as JSON, spot
+lines of text with boxes, locate, count and describe coloured shapes and simple objects in English
+and Chinese, give the `mobile_use` call for a task on a simple screen, and say when something
+happens in a short clip.
 
 ## What it cannot do
 
 Everything else. It knows no photograph, no handwriting, no long page, hardly any word outside its
-list and no question outside its patterns; it will answer all the same, and wrongly. It exists to try
-and test the program, not to be relied on.
+list and no question outside its patterns; it will answer all the same, and wrongly. It exists to
+try and test the program, not to be relied on.
 
 ## Data
 
-Drawn by `tools/demo/generator.py` from seeds, with the typefaces DejaVu, Liberation, Noto Sans CJK
-and WenQuanYi Micro Hei. No photograph, no scraped text. The held-out items come from a random stream
-that training never draws from.
+Drawn by `tools/demo/generator.py` from seeds, with the typefaces DejaVu, Liberation, Noto Sans
+CJK and WenQuanYi Micro Hei. No photograph, no scraped text. The held-out items come from a random
+stream that training never draws from.
 
 ## Training cost
 

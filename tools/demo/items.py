@@ -64,7 +64,7 @@ def loaded_size(height, width):
 
 
 def seen_size(height, width):
-    """The size the model sees: the processor applies the checkpoint's limits after qwen-vl-utils."""
+    """The size the model sees: after qwen-vl-utils come the processor and the checkpoint's limits."""
     return smart_resize(*loaded_size(height, width), MIN_PIXELS, MAX_PIXELS)
 
 

@@ -2,8 +2,8 @@
 
 Before: features.py makes batches.   After: train.py learns, export.py saves.
 The weights live in transformers' own Qwen2_5_VLForConditionalGeneration. Its tower walks over every
-window of every picture; here windows are gathered by tables into one padded block. A test holds this
-forward to the stock one.
+window of every picture; here windows are gathered by tables into one padded block. A test holds
+this forward to the stock one.
 """
 
 import torch

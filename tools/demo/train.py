@@ -3,10 +3,11 @@
 
     train.py --work FOLDER [--minutes M] [--items N] ...
 
-FOLDER (outside the repository) holds state.pt (weights, optimiser, place in the stream), weights.pt
-(the same without the optimiser, a third of the bytes, to go on with a fresh one),
-log.json and curves.png. A run with a FOLDER that has a state goes on from it. The length of the plan
-is --items; --minutes only ends this run. Uses a GPU when there is one, else the CPU.
+FOLDER (outside the repository) holds state.pt (weights, optimiser, place in the stream),
+weights.pt (the same without the optimiser, a third of the bytes, to go on with a fresh one),
+log.json and curves.png. A run with a FOLDER that has a state goes on from it. The length of the
+plan is --items; --minutes only ends this run, and so does Ctrl-C or a plain kill, with the state
+saved. Uses a GPU when there is one, else the CPU.
 Before: curriculum.py.   After: export.py.
 """
 
@@ -14,6 +15,7 @@ import argparse
 import json
 import math
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -199,8 +201,8 @@ def loop(run, stream, examples):
             loss, right = (sums / (run.step - last_step)).tolist()
             pace = seen / (now - last_report)
             print(
-                f"step {run.step:6d}  items {run.items:8d}  loss {loss:.4f}  tokens right {right:.4f}"
-                f"  rate {run.rate():.2e}  {pace:.1f} items/s",
+                f"step {run.step:6d}  items {run.items:8d}  loss {loss:.4f}  "
+                f"tokens right {right:.4f}  rate {run.rate():.2e}  {pace:.1f} items/s",
                 flush=True,
             )
             run.history.append([run.step, run.items, round(loss, 5), round(right, 5)])
@@ -242,7 +244,12 @@ def main():
         "cycle": options.cycle,
     }
     stream = batches(plan, options.workers)
-    loop(run, stream, held_out(options, skills))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        loop(run, stream, held_out(options, skills))
+    except KeyboardInterrupt:
+        run.save()
+        print(f"stopped at step {run.step}; the state is saved", flush=True)
 
 
 if __name__ == "__main__":

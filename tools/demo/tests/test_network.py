@@ -4,7 +4,6 @@ import os
 import shutil
 import tempfile
 import unittest
-from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
