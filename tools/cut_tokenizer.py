@@ -2,12 +2,13 @@
 """Cut a small byte-level BPE tokenizer out of the published one.
 
 Reads tokenizer.json, tokenizer_config.json and chat_template.json of a published checkpoint and
-writes small versions of them to tools/data/, where make_checkpoint.py picks them up. The small
-vocabulary keeps the 256 byte tokens and the first merges by rank (every merge only needs tokens
+writes small versions of them: by default to tools/data/, where make_checkpoint.py picks them up;
+those of the demo checkpoint were made with --merges 3818 --out tools/demo/data --prefix "". The
+small vocabulary keeps the 256 byte tokens and the first merges by rank (every merge only needs tokens
 of lower rank, so the cut is closed); the added tokens follow with new ids. Normaliser, regular
 expression, decoder and templates stay as they are.
 
-    cut_tokenizer.py --data FOLDER [--merges 800] [--out tools/data]
+    cut_tokenizer.py --data FOLDER [--merges 800] [--out tools/data] [--prefix tiny_]
 """
 
 import argparse
@@ -33,6 +34,7 @@ def main():
     parser.add_argument("--data", type=Path, required=True, help="folder of the published files")
     parser.add_argument("--merges", type=int, default=800, help="how many merges to keep")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "data")
+    parser.add_argument("--prefix", default="tiny_", help="how the tokenizer's file names begin")
     arguments = parser.parse_args()
 
     tokenizer = json.loads((arguments.data / "tokenizer.json").read_text(encoding="utf-8"))
@@ -50,8 +52,8 @@ def main():
 
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name, content, indent in (
-        ("tiny_tokenizer.json", tokenizer, None),
-        ("tiny_tokenizer_config.json", config, 2),
+        (f"{arguments.prefix}tokenizer.json", tokenizer, None),
+        (f"{arguments.prefix}tokenizer_config.json", config, 2),
         ("chat_template.json", template, 2),
     ):
         text = json.dumps(content, ensure_ascii=False, indent=indent)

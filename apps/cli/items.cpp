@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "options.h"
+#include "qwenvl/tools.h"
 #include "terminal.h"
 
 namespace qwenvl::cli {
@@ -37,6 +38,11 @@ bool is_url(const std::string& argument) {
   return std::any_of(kSchemes.begin(), kSchemes.end(), [&](std::string_view scheme) {
     return start.compare(0, scheme.size(), scheme) == 0;
   });
+}
+
+bool is_remote(const std::string& argument) {
+  const std::string start = lower(argument.substr(0, 8));
+  return start.rfind("http://", 0) == 0 || start.rfind("https://", 0) == 0;
 }
 
 bool has_picture_extension(const std::string& argument) {
@@ -150,6 +156,8 @@ std::vector<Part> make_parts(const std::vector<Item>& items, const PictureOption
       part.image.source = "standard input";
       part.image.bytes.resize(bytes.size());
       std::memcpy(part.image.bytes.data(), bytes.data(), bytes.size());
+    } else if (is_remote(item.value)) {
+      part.image = read_picture(part.image);  // once: a second download could give another picture
     }
     parts.push_back(std::move(part));
   }

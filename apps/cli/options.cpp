@@ -115,6 +115,12 @@ void add_engine_options(CLI::App& command, EngineOptions& options) {
       ->check(whole(0, kMostTokens))
       ->capture_default_str()
       ->group(group);
+  command
+      .add_option("--kv-cache-bytes", options.kv_cache_bytes,
+                  "Most memory for keys and values; 0: half of what is available")
+      ->check(whole(0))
+      ->capture_default_str()
+      ->group(group);
   const std::string reference = "Which behaviour of the reference";
   command.add_option("--loader", options.loader, "Alpha and EXIF orientation")
       ->check(CLI::IsMember({"qwen_vl_utils", "hf"}))

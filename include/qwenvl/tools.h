@@ -87,6 +87,10 @@ std::vector<Mark> find_marks(const std::string& answer);
 std::string to_original_coordinates(const std::string& answer, const PictureInfo& picture);
 Mark to_original(const Mark& mark, const PictureInfo& picture);
 
+// The picture with its file's bytes read (or fetched), so that it can be used several times without
+// being read again: for standard input, and for URLs whose content may change.
+Picture read_picture(const Picture& picture);
+
 // Draws marks (in original pixels) on the picture and writes a PNG.
 void draw_marks_png(const Picture& picture, const std::string& loader,
                     const std::vector<Mark>& marks, const std::string& png_path);

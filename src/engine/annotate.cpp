@@ -1,7 +1,8 @@
-// Boxes and points of an answer drawn on the original picture.
+// Pictures read once, and the boxes and points of an answer drawn on them.
 // Before: coordinates.cpp puts them in original pixels.   After: a PNG file to look at.
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "core/check.h"
 #include "engine/guard.h"
@@ -24,10 +25,9 @@ void draw(const Picture& picture, const std::string& loader, const std::vector<M
     fail(ErrorKind::bad_request, "loader: found {}, expected one of qwen_vl_utils, hf",
          quoted(loader));
   }
-  SourceBytes source{picture.source, picture.bytes};
-  if (picture.bytes.empty()) source = read_source(picture.source);
+  const Picture file = read_picture(picture);
   Image image =
-      decode_image(source.bytes, source.name, loader == "hf" ? Loader::hf : Loader::qwen_vl_utils);
+      decode_image(file.bytes, file.source, loader == "hf" ? Loader::hf : Loader::qwen_vl_utils);
   std::vector<BoxMark> boxes;
   std::vector<PointMark> points;
   for (const Mark& mark : marks) {
@@ -44,6 +44,17 @@ void draw(const Picture& picture, const std::string& loader, const std::vector<M
 }
 
 }  // namespace
+
+Picture read_picture(const Picture& picture) {
+  return guarded([&] {
+    Picture out = picture;
+    if (!out.bytes.empty()) return out;
+    SourceBytes source = read_source(picture.source);
+    out.source = std::move(source.name);
+    out.bytes = std::move(source.bytes);
+    return out;
+  });
+}
 
 void draw_marks_png(const Picture& picture, const std::string& loader,
                     const std::vector<Mark>& marks, const std::string& png_path) {

@@ -15,6 +15,7 @@
 #include "engine/machine.h"
 #include "engine/scheduler.h"
 #include "media/source.h"
+#include "text/unicode.h"
 
 namespace qwenvl {
 namespace {
@@ -141,6 +142,15 @@ struct Engine::Impl {
     return input;
   }
 
+  // Here the place can still be named: later all parts are one text.
+  static void check_utf8(const std::string& text, const std::string& role, std::size_t number) {
+    const std::size_t at = find_invalid_utf8(text);
+    if (at == std::string::npos) return;
+    fail(ErrorKind::bad_request,
+         "part {} of a message of {}: byte {} (0x{:02x}) is not UTF-8; convert the text to UTF-8",
+         number, quoted(role), at, static_cast<unsigned char>(text[at]));
+  }
+
   Conversation conversation(const Request& request) const {
     Conversation out;
     if (request.messages.empty())
@@ -149,6 +159,7 @@ struct Engine::Impl {
       TemplateMessage& to = out.messages.emplace_back();
       to.role = message.role;
       for (const Part& part : message.parts) {
+        check_utf8(part.text, message.role, to.parts.size() + 1);
         to.parts.push_back(
             {part.kind == Part::Kind::text ? TemplatePart::Kind::text : TemplatePart::Kind::image,
              part.text});

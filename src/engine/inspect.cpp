@@ -75,7 +75,15 @@ std::vector<std::int32_t> TextCodec::encode(const std::string& text, bool parse_
 }
 
 std::string TextCodec::decode(const std::vector<std::int32_t>& ids, bool skip_special) const {
-  return guarded([&] { return impl_->tokenizer.decode(ids, skip_special); });
+  return guarded([&] {
+    for (const std::int32_t id : ids) {
+      if (id >= 0 && id < impl_->tokenizer.size()) continue;
+      fail(ErrorKind::bad_request,
+           "decode: found id {}, expected 0 to {}, the ids of this tokenizer", id,
+           impl_->tokenizer.size() - 1);
+    }
+    return impl_->tokenizer.decode(ids, skip_special);
+  });
 }
 
 std::string TextCodec::token_text(std::int32_t id) const {

@@ -95,6 +95,12 @@ TEST(Tokenize, ParsesControlTokensOnlyWhenAsked) {
   EXPECT_EQ(special["count"], 1);
 }
 
+TEST(Tokenize, RefusesAnIdThatTheTokenizerDoesNotHave) {
+  const Outcome outcome = run({"tokenize", "--decode", "40 99999999"});
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_NE(outcome.err.find("found id 99999999"), std::string::npos) << outcome.err;
+}
+
 TEST(Tokenize, RefusesWhatIsNotAListOfIds) {
   for (const char* ids : {"1,x", "-1", "99999999999999999999", "1.5", "4294967296"}) {
     const Outcome outcome = run({"tokenize", "--decode", ids});

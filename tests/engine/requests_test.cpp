@@ -23,7 +23,7 @@ const BadRequest kBadRequests[] = {
      "bad_request: stop: found an empty string"},
     {"StopNotUtf8", [](Request& r) { r.stop = {"\xff"}; }, "bad_request: stop: "},
     {"TextNotUtf8", [](Request& r) { r.messages[0].parts[0].text = "a\xc3"; },
-     "is not valid UTF-8"},
+     "part 1 of a message of 'user': byte 1 (0xc3) is not UTF-8"},
     {"ToolsNotJson", [](Request& r) { r.tools_json = {"{"}; }, "bad_request: "},
     {"PromptTooLong",
      [](Request& r) {
