@@ -54,7 +54,6 @@ struct VisionInput {
   std::int64_t n_tokens = 0;  // rows in the language model
   bool is_video = false;
   double seconds_per_grid = 1.0;  // true time between two temporal patches
-  int original_height = 0, original_width = 0;
   Normalisation normalisation = Normalisation::slow;
 };
 

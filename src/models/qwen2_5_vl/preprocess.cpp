@@ -127,8 +127,6 @@ VisionInput prepare_image(const Image& image, const SizeWish& wish,
                                     : first;
 
   VisionInput input;
-  input.original_height = image.height;
-  input.original_width = image.width;
   input.normalisation = options.normalisation;
   input.frames.push_back(resized(image, first, options.kernel));
   if (second != first) input.frames[0] = resized(input.frames[0], second, options.kernel);
