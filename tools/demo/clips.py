@@ -10,7 +10,7 @@ from PIL import Image
 
 from documents import fenced
 from drawing import Canvas
-from items import FACTOR, Item
+from items import Item, Lesson, seen_clip_size
 from scenes import article, draw_thing
 from words import COLOURS, SHAPES
 
@@ -20,7 +20,8 @@ EVENTS_PROMPT = (
     "each event, and describe each event with sentences. Provide the result in json format with "
     "'mm:ss.ff' format for time depiction."
 )
-FRAME_SHAPES = ((4, 4), (5, 4), (4, 5))
+# Width and height of source frames: from, to.
+FRAME_SIZES = (((112, 124), (112, 124)), ((150, 180), (112, 130)), ((112, 130), (150, 180)))
 # What a thing does, and its step in parts of the picture over the whole event.
 ACTIONS = (
     ("stands still", 0, 0),
@@ -57,8 +58,11 @@ class Event:
 
 
 def frame_size(rng):
-    columns, rows = rng.choice(FRAME_SHAPES)
-    return columns * FACTOR + rng.randint(0, 8), rows * FACTOR + rng.randint(0, 8)
+    return [rng.randint(*limits) for limits in rng.choice(FRAME_SIZES)]
+
+
+def blank(size, background):
+    return Canvas(*size, background, seen_clip_size)
 
 
 def grain(picture, noise, strength):
@@ -95,36 +99,48 @@ def event_clip(rng, level, most):
     size = frame_size(rng)
     background = tuple(rng.randint(205, 255) for _ in range(3))
     frame_count, fps = timing(rng, level)
-    events = make_events(rng, frame_count, most, Canvas(*size, background))
+    events = make_events(rng, frame_count, most, blank(size, background))
     noise, strength = numpy.random.default_rng(rng.getrandbits(32)), rng.uniform(0, 6) * level
-    frames = []
+    frames, drawn = [], []
     for index in range(frame_count):
-        canvas = Canvas(*size, background)
+        canvas = blank(size, background)
         for event in events:
             if event.first <= index <= event.last:
-                draw_thing(canvas, event.shape, event.box(index, canvas), COLOURS[event.colour][2])
+                box = event.box(index, canvas)
+                draw_thing(canvas, event.shape, box, COLOURS[event.colour][2])
+                canvas.region(SHAPES[event.shape][0], event.colour, box)
         frames.append(grain(canvas.picture, noise, strength))
-    return frames, fps, events
+        drawn.append(canvas.drawn())
+    return frames, fps, events, drawn
+
+
+def when_question(event, fps):
+    """(prompt, answer, truth)."""
+    start, end = event.first / fps, (event.last + 1) / fps
+    answer = f"The given query happens in {start:.1f} - {end:.1f} seconds."
+    return WHEN_PROMPT.format(event.words), answer, {"interval": [start, end]}
+
+
+def unlike(events):
+    """Those whose words fit no other."""
+    return [e for e in events if sum(e.words == other.words for other in events) == 1]
 
 
 def clip_when(rng, level):
-    frames, fps, events = event_clip(rng, level, rng.randint(1, 1 + round(2 * level)))
-    only = [e for e in events if sum(e.words == other.words for other in events) == 1]
+    frames, fps, events, _ = event_clip(rng, level, rng.randint(1, 1 + round(2 * level)))
+    only = unlike(events)
     if not only:
         return clip_when(rng, level)
-    event = rng.choice(only)
-    start, end = event.first / fps, (event.last + 1) / fps
-    answer = f"The given query happens in {start:.1f} - {end:.1f} seconds."
-    truth = {"interval": [start, end]}
-    return Item("clip_when", WHEN_PROMPT.format(event.words), answer, frames, truth, fps=fps)
+    prompt, answer, truth = when_question(rng.choice(only), fps)
+    return Item("clip_when", prompt, answer, frames, truth, fps=fps)
 
 
 def clock(seconds):
     return f"{int(seconds // 60):02d}:{seconds % 60:05.2f}"
 
 
-def clip_events(rng, level):
-    frames, fps, events = event_clip(rng, level, rng.randint(1, 1 + round(2 * level)))
+def events_question(events, fps):
+    """(prompt, answer, truth)."""
     entries, intervals = [], []
     for event in events:
         start, end = event.first / fps, (event.last + 1) / fps
@@ -133,8 +149,21 @@ def clip_events(rng, level):
             {"start_time": clock(start), "end_time": clock(end), "description": sentence}
         )
         intervals.append([start, end, sentence])
-    truth = {"events": intervals}
-    return Item("clip_events", EVENTS_PROMPT, fenced(entries), frames, truth, fps=fps)
+    return EVENTS_PROMPT, fenced(entries), {"events": intervals}
+
+
+def clip_events(rng, level):
+    frames, fps, events, _ = event_clip(rng, level, rng.randint(1, 1 + round(2 * level)))
+    prompt, answer, truth = events_question(events, fps)
+    return Item("clip_events", prompt, answer, frames, truth, fps=fps)
+
+
+def event_lesson(rng, level):
+    """A clip asked for each of its events and for all of them."""
+    frames, fps, events, drawn = event_clip(rng, level, rng.randint(1, 1 + round(2 * level)))
+    questions = [when_question(event, fps)[:2] for event in unlike(events)]
+    questions.append(events_question(events, fps)[:2])
+    return Lesson(frames, questions, drawn, fps)
 
 
 def draw_person(canvas, x, ground, height, stride, colour, lying):
@@ -160,7 +189,8 @@ def draw_fire(canvas, x, ground, size):
     )
 
 
-def clip_abnormal(rng, level):
+def street_clip(rng, level):
+    """People walking, to whom something may happen. Returns (frames, fps, kind, begin, drawn)."""
     size = frame_size(rng)
     wall = tuple(rng.randint(190, 250) for _ in range(3))
     floor = tuple(v - rng.randint(40, 80) for v in wall)
@@ -179,9 +209,9 @@ def clip_abnormal(rng, level):
         for _ in range(rng.randint(1, 2))
     ]
     fire_x, fire_size = rng.uniform(0.2, 0.8), rng.uniform(18, 30)
-    frames = []
+    frames, drawn = [], []
     for index in range(frame_count):
-        canvas = Canvas(*size, wall)
+        canvas = blank(size, wall)
         ground = canvas.height * 0.85
         canvas.rectangle((0, canvas.height * 0.7, canvas.width, canvas.height), fill=floor)
         for number, (x, speed, height, phase, colour) in enumerate(people):
@@ -190,11 +220,21 @@ def clip_abnormal(rng, level):
             place = (x + speed * steps - 0.08) % 1.0 * (canvas.width - 50) + 25
             stride = 2 + 5 * abs((index + phase) % 4 - 2) / 2
             draw_person(canvas, place, ground, height, stride, colour, fallen)
+            half, tall = (height / 2, height / 4) if fallen else (8, height)
+            box = (place - half, ground - tall, place + half, ground)
+            canvas.region("lying person" if fallen else "person", None, box)
         if kind == "fire" and index >= begin:
-            draw_fire(canvas, fire_x * canvas.width, ground, fire_size * rng.uniform(0.85, 1.1))
+            x, high = fire_x * canvas.width, fire_size * rng.uniform(0.85, 1.1)
+            draw_fire(canvas, x, ground, high)
+            canvas.region("fire", None, (x - high / 2, ground - 1.4 * high, x + high / 2, ground))
         frames.append(grain(canvas.picture, noise, strength))
+        drawn.append(canvas.drawn())
+    return frames, fps, kind, begin, drawn
+
+
+def abnormal_question(kind, begin, frame_count, fps, chinese):
+    """(prompt, answer, truth)."""
     start, end = begin / fps, frame_count / fps
-    chinese = rng.random() < 0.25
     answers = {
         "normal": ("No. Everything looks normal.", "没有异常。"),
         "fall": (
@@ -208,4 +248,19 @@ def clip_abnormal(rng, level):
     }
     prompt = "视频中有异常情况吗？" if chinese else "Is there anything abnormal in the video?"
     truth = {"kind": kind, "interval": None if kind == "normal" else [start, end]}
-    return Item("clip_abnormal", prompt, answers[kind][chinese], frames, truth, fps=fps)
+    return prompt, answers[kind][chinese], truth
+
+
+def clip_abnormal(rng, level):
+    frames, fps, kind, begin, _ = street_clip(rng, level)
+    chinese = rng.random() < 0.25
+    prompt, answer, truth = abnormal_question(kind, begin, len(frames), fps, chinese)
+    return Item("clip_abnormal", prompt, answer, frames, truth, fps=fps)
+
+
+def street_lesson(rng, level):
+    frames, fps, kind, begin, drawn = street_clip(rng, level)
+    questions = [
+        abnormal_question(kind, begin, len(frames), fps, chinese)[:2] for chinese in (False, True)
+    ]
+    return Lesson(frames, questions, drawn, fps)

@@ -7,7 +7,7 @@ import json
 
 import words
 from drawing import Canvas, is_chinese, paper_and_ink, pick_font, weather
-from items import Item, pick_size
+from items import Item, Lesson, pick_size
 
 READ_PROMPTS = (
     "Read all the text in the image.",
@@ -17,7 +17,7 @@ READ_PROMPTS = (
 )
 SPOT_PROMPT = "Spotting all the text in the image with line-level, and output in JSON format."
 TABLE_PROMPTS = ("Convert the table in the image to Markdown.", "将图中的表格转换为Markdown格式。")
-SMALLEST, LARGEST = 16, 26  # type sizes in resized pixels
+SMALLEST, LARGEST = 17, 25  # type sizes in resized pixels
 PAGE_SHAPES = ((8, 8), (9, 6), (6, 9), (10, 8), (8, 10), (11, 7), (12, 9), (12, 4), (7, 12))
 LINE_SHAPES = ((6, 3), (8, 2), (7, 3), (5, 4), (9, 3), (4, 4))
 
@@ -54,54 +54,81 @@ def fitting_line(canvas, rng, name, size, room, chinese):
     return None
 
 
-def read(rng, level):
+def written_page(rng, level):
+    """Lines below one another, in one typeface. Returns (canvas, [(box, text)])."""
     short = rng.random() < 0.85 - 0.75 * level
     paper, ink = paper_and_ink(rng)
     canvas = Canvas(*pick_size(rng, level, LINE_SHAPES if short else PAGE_SHAPES), paper)
-    chinese = rng.random() < 0.15
+    chinese = rng.random() < 0.12
     name = pick_font(rng, "中" if chinese else "a")
     size = rng.uniform(SMALLEST, LARGEST)
     margin = rng.uniform(6, 16)
-    y, lines, right = rng.uniform(5, 14), [], 0
-    most = 1 if short else rng.randint(1, 7)
+    y, lines = rng.uniform(5, 14), []
+    most = 1 if short else rng.randint(1, 6)
     while len(lines) < most and y + size * 1.45 < canvas.height:
         x = margin + rng.uniform(0, 10)
         text = fitting_line(canvas, rng, name, size, canvas.width - x - 5, chinese)
         if text is None:
             size = SMALLEST
             text = rng.choice(words.CHINESE) if chinese else words.number(rng)
-        right = max(right, canvas.text((x, y), text, name, size, ink)[2])
-        lines.append(text)
+        lines.append((canvas.text((x, y), text, name, size, ink), text))
         y += size * rng.uniform(1.25, 1.6)
-    trim(canvas, rng, right, y)
+    trim(canvas, rng, max(box[2] for box, _ in lines), y)
     finish(canvas, rng, level)
-    prompt = rng.choices(READ_PROMPTS, (6, 2, 2))[0]
-    answer = "\n".join(lines)
-    return Item("read", prompt, answer, [canvas.picture], {"text": answer})
+    return canvas, lines
 
 
-def spotting(rng, level):
+def scattered_page(rng, level):
+    """Lines here and there, each in its own typeface. Returns (canvas, [(box, text)])."""
     paper, ink = paper_and_ink(rng)
     canvas = Canvas(*pick_size(rng, level, LINE_SHAPES if level < 0.3 else PAGE_SHAPES), paper)
-    boxes, y = [], rng.uniform(5, 16)
+    lines, y = [], rng.uniform(5, 16)
     most = rng.randint(1, 1 + round(4 * level))
-    while len(boxes) < most:
-        size = rng.uniform(SMALLEST, LARGEST + 4)
+    while len(lines) < most:
+        size = rng.uniform(SMALLEST, LARGEST + 2)
         if y + size * 1.4 > canvas.height:
             break
-        chinese = rng.random() < 0.12
+        chinese = rng.random() < 0.1
         name = pick_font(rng, "中" if chinese else "a")
         text = fitting_line(canvas, rng, name, size, (canvas.width - 12) * 0.7, chinese)
         if text is not None:
             spare = canvas.width - 10 - canvas.text_size(text, name, size)[0]
             box = canvas.text((5 + rng.uniform(0, spare), y), text, name, size, ink)
-            boxes.append((box, text))
+            lines.append((box, text))
         y += size * 1.4 + rng.uniform(0, 30)
-    if not boxes:
-        return spotting(rng, level)
+    if not lines:
+        return scattered_page(rng, level)
     finish(canvas, rng, level)
-    entries = [{"bbox_2d": canvas.whole_box(box), "text_content": text} for box, text in boxes]
-    return Item("spotting", SPOT_PROMPT, fenced(entries), [canvas.picture], {"boxes": entries})
+    return canvas, lines
+
+
+def read_question(rng, lines):
+    return rng.choices(READ_PROMPTS, (6, 2, 2))[0], "\n".join(text for _, text in lines)
+
+
+def spot_question(canvas, lines):
+    entries = [{"bbox_2d": canvas.whole_box(box), "text_content": text} for box, text in lines]
+    return SPOT_PROMPT, fenced(entries), {"boxes": entries}
+
+
+def read(rng, level):
+    canvas, lines = written_page(rng, level)
+    prompt, answer = read_question(rng, lines)
+    return Item("read", prompt, answer, [canvas.picture], {"text": answer})
+
+
+def spotting(rng, level):
+    canvas, lines = scattered_page(rng, level)
+    prompt, answer, truth = spot_question(canvas, lines)
+    return Item("spotting", prompt, answer, [canvas.picture], truth)
+
+
+def page_lesson(rng, level):
+    """A page to read and to spot the lines of."""
+    page = scattered_page if rng.random() < 0.4 else written_page
+    canvas, lines = page(rng, level)
+    questions = [read_question(rng, lines), spot_question(canvas, lines)[:2]]
+    return Lesson([canvas.picture], questions, [canvas.drawn()])
 
 
 COLUMN_KINDS = (
@@ -165,7 +192,7 @@ def markdown(rows):
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
 
 
-def table(rng, level):
+def table_page(rng, level):
     while True:
         paper, ink = paper_and_ink(rng)
         canvas = Canvas(*pick_size(rng, max(level, 0.6), PAGE_SHAPES), paper)
@@ -178,8 +205,19 @@ def table(rng, level):
             break
     trim(canvas, rng, *edge)
     finish(canvas, rng, level)
+    return canvas, rows
+
+
+def table(rng, level):
+    canvas, rows = table_page(rng, level)
     prompt = rng.choices(TABLE_PROMPTS, (3, 1))[0]
     return Item("table", prompt, markdown(rows), [canvas.picture], {"rows": rows})
+
+
+def table_lesson(rng, level):
+    canvas, rows = table_page(rng, level)
+    prompt = rng.choices(TABLE_PROMPTS, (3, 1))[0]
+    return Lesson([canvas.picture], [(prompt, markdown(rows))], [canvas.drawn()])
 
 
 # Per kind of paper: title makers, then (key, printed label, value maker).
@@ -270,11 +308,12 @@ def draw_paper(canvas, rng, lines, ink):
     return end, y
 
 
-def key_values(rng, level):
+def paper_page(rng, level):
+    """Returns (canvas, kind of paper, values by key)."""
     while True:
         paper, ink = paper_and_ink(rng)
         canvas = Canvas(*pick_size(rng, max(level, 0.7), PAPER_SHAPES), paper)
-        kind = rng.choices(tuple(PAPERS), (4, 3, 3, 3))[0]
+        kind = rng.choices(tuple(PAPERS), (4, 3, 3, 2))[0]
         lines, values = paper_lines(rng, kind, level)
         drawable = len(values) >= 2 and any(right for _, right in lines)
         edge = draw_paper(canvas, rng, lines, ink) if drawable else None
@@ -282,15 +321,36 @@ def key_values(rng, level):
             break
     trim(canvas, rng, *edge)
     finish(canvas, rng, level)
-    keys = list(values)
-    if rng.random() < 0.5:
-        keys = rng.sample(keys, rng.randint(1, len(keys)))
+    return canvas, kind, values
+
+
+def fields_question(kind, values, keys):
+    """(prompt, answer, the asked fields)."""
+    fields = {key: values[key] for key in keys}
     if kind == "chinese":
         asked = ",".join(f"'{key}'" for key in keys)
         prompt = f"提取图中的：[{asked}]，并且按照json格式输出。"
     else:
         asked = json.dumps(dict.fromkeys(keys, ""))
         prompt = f"Extract the key-value information in the format:{asked}"
-    fields = {key: values[key] for key in keys}
-    answer = json.dumps(fields, ensure_ascii=False)
+    return prompt, json.dumps(fields, ensure_ascii=False), fields
+
+
+def key_values(rng, level):
+    canvas, kind, values = paper_page(rng, level)
+    keys = list(values)
+    if rng.random() < 0.5:
+        keys = rng.sample(keys, rng.randint(1, len(keys)))
+    prompt, answer, fields = fields_question(kind, values, keys)
     return Item("key_values", prompt, answer, [canvas.picture], {"fields": fields})
+
+
+def paper_lesson(rng, level):
+    """A paper asked for all its fields, and for some in another order."""
+    canvas, kind, values = paper_page(rng, level)
+    keys = list(values)
+    questions = [fields_question(kind, values, keys)[:2]]
+    some = rng.sample(keys, rng.randint(1, len(keys)))
+    if some != keys:
+        questions.append(fields_question(kind, values, some)[:2])
+    return Lesson([canvas.picture], questions, [canvas.drawn()])

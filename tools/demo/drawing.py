@@ -14,23 +14,19 @@ from pathlib import Path
 import numpy
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from items import seen_size
+from items import Drawn, seen_size
 
 LATIN_FONTS = (
     "DejaVuSans.ttf",
     "DejaVuSans-Bold.ttf",
-    "DejaVuSansMono.ttf",
     "DejaVuSerif.ttf",
-    "DejaVuSerif-Bold.ttf",
     "LiberationSans-Regular.ttf",
     "LiberationSans-Bold.ttf",
-    "LiberationSans-Italic.ttf",
     "LiberationSerif-Regular.ttf",
-    "LiberationSerif-Bold.ttf",
     "LiberationMono-Regular.ttf",
 )
-CHINESE_FONTS = ("wqy-microhei.ttc", "NotoSansCJK-Regular.ttc")
-PACKAGES = "fonts-dejavu-core fonts-liberation2 fonts-noto-cjk fonts-wqy-microhei"
+CHINESE_FONTS = ("wqy-microhei.ttc",)
+PACKAGES = "fonts-dejavu-core fonts-liberation2 fonts-wqy-microhei"
 
 
 @functools.lru_cache(maxsize=1)
@@ -52,20 +48,30 @@ def font(name, size):
     return ImageFont.truetype(str(font_files()[name]), size)
 
 
+@functools.lru_cache(maxsize=65536)
+def letter_width(name, size, letter):
+    return font(name, size).getlength(letter)
+
+
 def is_chinese(text):
     return any("\u3000" <= letter <= "\uffef" for letter in text)
 
 
 class Canvas:
-    """A picture of `width` x `height` source pixels, drawn on in resized pixels."""
+    """A picture of `width` x `height` source pixels, drawn on in resized pixels.
 
-    def __init__(self, width, height, background):
+    `resized` gives the size that the model sees: seen_size or seen_clip_size.
+    """
+
+    def __init__(self, width, height, background, resized=seen_size):
         self.picture = Image.new("RGB", (width, height), background)
         self.draw = ImageDraw.Draw(self.picture)
         self.background = background
-        self.height, self.width = seen_size(height, width)
+        self.resized = resized
+        self.height, self.width = resized(height, width)
         self.x_scale, self.y_scale = width / self.width, height / self.height
         self.angle = 0.0
+        self.glyphs, self.regions = [], []  # as Drawn, but in source pixels before the rotation
 
     def points(self, points):
         return [(x * self.x_scale, y * self.y_scale) for x, y in points]
@@ -101,26 +107,57 @@ class Canvas:
         face = self.font(name, size)
         self.draw.text((x, y), text, fill, face)
         left, top, right, bottom = face.getbbox(text)
+        pen, middle = x, y + 0.62 * face.size
+        for letter in text:
+            width = letter_width(name, face.size, letter)
+            if letter != " ":
+                self.glyphs.append((letter, pen + width / 2, middle))
+            pen += width
         x1, y1 = (x + left) / self.x_scale, (y + top) / self.y_scale
-        return [x1, y1, (x + right) / self.x_scale, (y + bottom) / self.y_scale]
+        box = [x1, y1, (x + right) / self.x_scale, (y + bottom) / self.y_scale]
+        self.region("text", None, box)
+        return box
+
+    def region(self, kind, colour, box):
+        """Notes that something stands in a box."""
+        scales = (self.x_scale, self.y_scale) * 2
+        self.regions.append((kind, colour, [v * scale for v, scale in zip(box, scales)]))
 
     def rotate(self, degrees):
         """Turns the whole picture about its centre, counter-clockwise; call it last."""
         self.angle = degrees
         self.picture = self.picture.rotate(degrees, Image.BICUBIC, fillcolor=self.background)
 
-    def whole_box(self, box):
-        """A box in whole resized pixels, after the rotation and inside the picture."""
+    def seen(self, x, y):
+        """A place in source pixels before the rotation, in resized pixels of the final picture."""
         width, height = self.picture.size
+        rows, columns = self.resized(height, width)
         turn = math.radians(-self.angle)
-        xs, ys = [], []
-        for x, y in ((box[0], box[1]), (box[2], box[1]), (box[2], box[3]), (box[0], box[3])):
-            dx, dy = x * self.x_scale - width / 2, y * self.y_scale - height / 2
-            xs.append((dx * math.cos(turn) - dy * math.sin(turn) + width / 2) / self.x_scale)
-            ys.append((dx * math.sin(turn) + dy * math.cos(turn) + height / 2) / self.y_scale)
-        x1, x2 = (min(max(round(x), 0), self.width) for x in (min(xs), max(xs)))
-        y1, y2 = (min(max(round(y), 0), self.height) for y in (min(ys), max(ys)))
+        dx, dy = x - width / 2, y - height / 2
+        x = dx * math.cos(turn) - dy * math.sin(turn) + width / 2
+        y = dx * math.sin(turn) + dy * math.cos(turn) + height / 2
+        return x * columns / width, y * rows / height
+
+    def seen_box(self, box):
+        """The upright box around a box in source pixels; see `seen`."""
+        corners = ((box[0], box[1]), (box[2], box[1]), (box[2], box[3]), (box[0], box[3]))
+        xs, ys = zip(*(self.seen(x, y) for x, y in corners))
+        return [min(xs), min(ys), max(xs), max(ys)]
+
+    def whole_box(self, box):
+        """A drawn box in whole resized pixels of the final picture, inside of it."""
+        rows, columns = self.resized(self.picture.height, self.picture.width)
+        scales = (self.x_scale, self.y_scale) * 2
+        box = self.seen_box([v * scale for v, scale in zip(box, scales)])
+        x1, x2 = (min(max(round(x), 0), columns) for x in (box[0], box[2]))
+        y1, y2 = (min(max(round(y), 0), rows) for y in (box[1], box[3]))
         return [x1, y1, x2, y2]
+
+    def drawn(self):
+        """What is on the final picture."""
+        glyphs = [(letter, *self.seen(x, y)) for letter, x, y in self.glyphs]
+        regions = [(kind, colour, self.seen_box(box)) for kind, colour, box in self.regions]
+        return Drawn(glyphs, regions)
 
     def whole_point(self, x, y):
         box = self.whole_box([x, y, x, y])
@@ -131,14 +168,14 @@ def weather(picture, rng, strength=1.0):
     """Blur, noise and JPEG artefacts of a strength from 0 to 1."""
     if rng.random() < 0.3 * strength:
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.6)))
-    if rng.random() < 0.5 * strength:
+    if rng.random() < 0.4 * strength:
         noise = numpy.random.default_rng(rng.getrandbits(32))
-        grain = noise.normal(0, rng.uniform(2, 9) * strength, (*picture.size[::-1], 1))
+        grain = noise.normal(0, rng.uniform(2, 8) * strength, (*picture.size[::-1], 1))
         pixels = numpy.asarray(picture, numpy.float32) + grain.astype(numpy.float32)
         picture = Image.fromarray(numpy.clip(pixels, 0, 255).astype(numpy.uint8))
-    if rng.random() < 0.5 * strength:
+    if rng.random() < 0.4 * strength:
         file = io.BytesIO()
-        picture.save(file, "JPEG", quality=rng.randint(45, 92))
+        picture.save(file, "JPEG", quality=rng.randint(55, 92))
         picture = Image.open(file).convert("RGB")
     return picture
 

@@ -1,24 +1,42 @@
 """Items to what the network takes: token ids, positions, patches, and the layout of the tower.
 
-Before: generator.py makes items.   After: network.py runs a batch, train.py learns from it.
+Before: generator.py makes items and lessons.   After: network.py runs a batch, train.py learns.
 Mirrors the chat templates, the picture processor, get_rope_index, get_window_index and rot_pos_emb
 of the reference, in numpy, so that worker processes can do it.
+
+The questions of a lesson stand one after the other behind the picture. Each is a branch: it starts
+at the same position and sees the picture and itself only, as if it were asked alone.
 """
 
 import functools
 import json
+import string
 from dataclasses import dataclass
 
 import numpy
 from PIL import Image
 from tokenizers import Tokenizer
 
-from items import loaded_size, seen_size
+import words
+from items import Lesson, loaded_size, seen_clip_size, seen_size
 from published import DATA, IDS
+from screens import ICONS, SURFACES
 
 SYSTEM = "You are a helpful assistant."
 PATCH, MERGE, WINDOW = 14, 2, 4  # pixels; patches; merged tokens along a side of a window
 TOKENS_PER_SECOND = 2
+
+# What the helper heads of training tell apart; class 0 stands for nothing.
+LETTERS = sorted(
+    set(string.printable) - set(string.whitespace)
+    | set("".join(words.CHINESE) + words.CHINESE_SURNAMES + words.CHINESE_GIVEN)
+    | set("".join(words.CHINESE_CITIES) + "发票收据号码日期姓名金额水果价格")
+)
+KINDS = ("text", *SURFACES, *ICONS, "person", "lying person", "fire", *(s[0] for s in words.SHAPES))
+COLOUR_COUNT = len(words.COLOURS)
+GLYPHS_PER_PATCH = 3
+LETTER_CLASS = {letter: number for number, letter in enumerate(LETTERS, start=1)}
+KIND_CLASS = {kind: number for number, kind in enumerate(KINDS, start=1)}
 
 
 @functools.lru_cache(maxsize=1)
@@ -38,16 +56,32 @@ def tools_block(tool):
     )
 
 
+ANSWER_STARTS = "<|im_end|>\n<|im_start|>assistant\n"
+
+
+def texts(lesson):
+    """(what all questions share, [(rest of the question, answer)])."""
+    pad = "<|video_pad|>" if lesson.is_clip else "<|image_pad|>"
+    picture = f"<|vision_start|>{pad}<|vision_end|>"
+    system = SYSTEM + (tools_block(lesson.tool) if lesson.tool else "")
+    start = f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n"
+    if lesson.picture_first:
+        branches = [(prompt + ANSWER_STARTS, answer) for prompt, answer in lesson.questions]
+        return start + picture, branches
+    ((prompt, answer),) = lesson.questions
+    return start + prompt + picture, [(ANSWER_STARTS, answer)]
+
+
+def as_lesson(item):
+    """An item as a lesson of one question."""
+    question = [(item.prompt, item.answer)]
+    return Lesson(item.frames, question, [], item.fps, item.tool, item.picture_first)
+
+
 def prompt_text(item):
     """The conversation up to the answer, one placeholder for the picture or clip."""
-    pad = "<|video_pad|>" if item.is_clip else "<|image_pad|>"
-    picture = f"<|vision_start|>{pad}<|vision_end|>"
-    user = picture + item.prompt if item.picture_first else item.prompt + picture
-    system = SYSTEM + (tools_block(item.tool) if item.tool else "")
-    return (
-        f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{user}<|im_end|>\n"
-        "<|im_start|>assistant\n"
-    )
+    start, ((question, _),) = texts(as_lesson(item))
+    return start + question
 
 
 def resized(frame, size):
@@ -63,10 +97,13 @@ def loaded(frame):
 
 def patches(frames):
     """(rows of 8-bit patches [t·h·w, 3·2·14·14], grid (t, h, w)) of a still or a clip."""
-    height, width = seen_size(frames[0].height, frames[0].width)
-    seen = [numpy.asarray(resized(loaded(frame), (height, width))) for frame in frames]
-    if len(seen) == 1:
-        seen = seen * 2
+    if len(frames) == 1:
+        height, width = seen_size(frames[0].height, frames[0].width)
+        seen = [numpy.asarray(resized(loaded(frames[0]), (height, width)))] * 2
+    else:
+        # The reference resizes three times; once is as good to learn from.
+        height, width = seen_clip_size(frames[0].height, frames[0].width)
+        seen = [numpy.asarray(resized(frame, (height, width))) for frame in frames]
     t, h, w = len(seen) // 2, height // PATCH, width // PATCH
     values = numpy.stack(seen).transpose(0, 3, 1, 2)
     values = values.reshape(t, 2, 3, h // MERGE, MERGE, PATCH, w // MERGE, MERGE, PATCH)
@@ -99,43 +136,112 @@ def patch_places(grid):
     return numpy.tile(places.reshape(-1, 2), (t, 1))
 
 
-def positions(ids, pad_id, grid, seconds_per_grid):
-    """M-RoPE positions [3, n] of a sequence with one picture or clip."""
-    start = ids.index(pad_id)
+def media_positions(start, grid, seconds_per_grid):
+    """M-RoPE positions [3, n] of the picture or clip whose first token stands at `start`."""
     t, h, w = grid[0], grid[1] // MERGE, grid[2] // MERGE
     step = int(seconds_per_grid) * TOKENS_PER_SECOND
     times, rows, columns = numpy.meshgrid(
         numpy.arange(t) * step, numpy.arange(h), numpy.arange(w), indexing="ij"
     )
-    media = numpy.stack([times.reshape(-1), rows.reshape(-1), columns.reshape(-1)]) + start
-    before = numpy.tile(numpy.arange(start), (3, 1))
-    rest = len(ids) - start - media.shape[1]
-    after = numpy.tile(numpy.arange(rest) + media.max() + 1, (3, 1))
-    return numpy.concatenate([before, media, after], axis=1)
+    return numpy.stack([times.reshape(-1), rows.reshape(-1), columns.reshape(-1)]) + start
+
+
+def text_positions(start, count):
+    return numpy.tile(numpy.arange(start, start + count), (3, 1))
 
 
 @dataclass
 class Example:
-    """One item, ready to be put in a batch."""
+    """One lesson, ready to be put in a batch."""
 
-    ids: list
-    n_prompt: int  # tokens before the answer
-    positions: numpy.ndarray  # [3, n]
     patches: numpy.ndarray  # [n_patches, 1176] 8-bit
     grid: tuple
+    drawn: dict  # of each patch: see drawn_tables
+    # Empty when only the tower is taught:
+    ids: list = ()
+    branch: list = ()  # 0: shared by all questions; then the number of the question
+    answers: list = ()  # (place of the answer's first token, its tokens) of each question
+    positions: numpy.ndarray = None  # [3, n]
+    media: int = 0  # place of the first token of the picture
 
 
-def example(item):
-    prompt = tokenizer().encode(prompt_text(item), add_special_tokens=False).ids
-    rows, grid = patches(item.frames)
-    pad = IDS["<|video_pad|>" if item.is_clip else "<|image_pad|>"]
-    place = prompt.index(pad)
+def drawn_tables(drawn, grid):
+    """What stands on each patch, in the order of `patches`.
+
+    glyphs [n, 3]: letters whose middle lies on the patch, from left to right; kind [n] and colour
+    [n] of the topmost thing over the middle of the patch; edges [n, 4]: how far that thing's edges
+    lie to the left, above, to the right and below, in merged tokens.
+    """
+    t, h, w = grid
+    glyphs = numpy.zeros((t, h, w, GLYPHS_PER_PATCH), numpy.int64)
+    kind, colour = numpy.zeros((t, h, w), numpy.int64), numpy.zeros((t, h, w), numpy.int64)
+    edges = numpy.zeros((t, h, w, 4), numpy.float32)
+    xs, ys = (numpy.arange(w) + 0.5) * PATCH, (numpy.arange(h) + 0.5) * PATCH
+    for time, frame in enumerate(drawn[::2]):
+        for name, hue, (x1, y1, x2, y2) in frame.regions:
+            columns = numpy.flatnonzero((xs >= x1) & (xs <= x2))
+            rows = numpy.flatnonzero((ys >= y1) & (ys <= y2))
+            if not len(rows) or not len(columns):
+                continue
+            here = (time, slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+            kind[here] = KIND_CLASS[name]
+            colour[here] = 0 if hue is None else hue + 1
+            left, right = (xs[columns] - x1)[None], (x2 - xs[columns])[None]
+            above, below = (ys[rows] - y1)[:, None], (y2 - ys[rows])[:, None]
+            sides = numpy.broadcast_arrays(left, above, right, below)
+            edges[here] = numpy.stack(sides, axis=-1) / (PATCH * MERGE)
+        for letter, x, y in sorted(frame.glyphs, key=lambda glyph: glyph[1]):
+            row, column = int(y // PATCH), int(x // PATCH)
+            if 0 <= row < h and 0 <= column < w:
+                free = numpy.flatnonzero(glyphs[time, row, column] == 0)
+                if len(free):
+                    glyphs[time, row, column, free[0]] = LETTER_CLASS[letter]
+
+    def in_order(table):
+        rest = table.shape[3:]
+        table = table.reshape(t, h // MERGE, MERGE, w // MERGE, MERGE, *rest)
+        return table.swapaxes(2, 3).reshape(t * h * w, *rest)
+
+    tables = {"glyphs": glyphs, "kind": kind, "colour": colour, "edges": edges}
+    return {name: in_order(table) for name, table in tables.items()}
+
+
+def encode(text):
+    return tokenizer().encode(text, add_special_tokens=False).ids
+
+
+def sight(lesson):
+    """A lesson's pictures as numbers, without its questions."""
+    rows, grid = patches(lesson.frames)
+    return Example(rows, grid, drawn_tables(lesson.drawn, grid))
+
+
+def example(lesson):
+    """A lesson, or an item as a lesson of one question, as numbers."""
+    lesson = lesson if isinstance(lesson, Lesson) else as_lesson(lesson)
+    seen = sight(lesson)
+    grid = seen.grid
+    shared, branches = texts(lesson)
+    shared = encode(shared)
+    pad = IDS["<|video_pad|>" if lesson.is_clip else "<|image_pad|>"]
+    media = shared.index(pad)
     count = grid[0] * grid[1] * grid[2] // MERGE**2
-    prompt = prompt[:place] + [pad] * count + prompt[place + 1 :]
-    answer = tokenizer().encode(item.answer + "<|im_end|>", add_special_tokens=False).ids
-    ids = prompt + answer
-    seconds = 2.0 / item.fps if item.is_clip else 0
-    return Example(ids, len(prompt), positions(ids, pad, grid, seconds), rows, grid)
+    seconds = 2.0 / lesson.fps if lesson.is_clip else 0
+    places = [text_positions(0, media), media_positions(media, grid, seconds)]
+    after = int(places[1].max()) + 1
+    rest = len(shared) - media - 1
+    places.append(text_positions(after, rest))
+    ids = shared[:media] + [pad] * count + shared[media + 1 :]
+    branch, answers = [0] * len(ids), []
+    for number, (question, answer) in enumerate(branches, start=1):
+        question, answer = encode(question), encode(answer + "<|im_end|>")
+        answers.append((len(ids) + len(question), answer))
+        ids = ids + question + answer
+        branch += [number] * (len(question) + len(answer))
+        places.append(text_positions(after + rest, len(question) + len(answer)))
+    seen.ids, seen.branch, seen.answers, seen.media = ids, branch, answers, media
+    seen.positions = numpy.concatenate(places, axis=1)
+    return seen
 
 
 def segments(sizes):
@@ -157,33 +263,66 @@ def padded_length(examples):
     return -(-max(len(e.ids) for e in examples) // 32) * 32
 
 
-def answer_tables(examples, longest):
-    """Where answers are predicted: flat places, their targets, weights and items."""
-    places, targets, weights, items = [], [], [], []
+def text_segments(examples, longest):
+    """Segments and groups of fast_layers.cpp for rows of `longest` tokens."""
+    found, groups = [], []
     for row, e in enumerate(examples):
-        answer = e.ids[e.n_prompt :]
-        places.append(row * longest + e.n_prompt - 1 + numpy.arange(len(answer)))
-        targets += answer
-        # Between one vote a token and one vote an item: a count is one token, a table a hundred.
-        weights += [len(answer) ** -0.5] * len(answer)
-        items += [row] * len(answer)
+        start, branch = row * longest, numpy.asarray(e.branch)
+        shared = int((branch == 0).sum())
+        counts = numpy.bincount(branch)
+        groups.append((len(found), len(counts), start, len(branch)))
+        found.append((start, shared, start, 0))
+        for place, count in zip(numpy.cumsum(counts)[:-1], counts[1:]):
+            found.append((start + int(place), int(count), start, shared))
+    return numpy.array(found, numpy.int32), numpy.array(groups, numpy.int32)
+
+
+def answer_tables(examples, longest):
+    """Where answers are predicted: flat places, their targets, weights and questions."""
+    places, targets, weights, questions, count = [], [], [], [], 0
+    for row, e in enumerate(examples):
+        for start, answer in e.answers:
+            places.append(row * longest + start - 1 + numpy.arange(len(answer)))
+            targets += answer
+            # Between one vote a token and one vote an answer: a count is one token, a table many.
+            weights += [len(answer) ** -0.5] * len(answer)
+            questions += [count] * len(answer)
+            count += 1
     return {
         "answer_places": numpy.concatenate(places),
         "answer_targets": numpy.array(targets),
         "answer_weights": numpy.array(weights, numpy.float32),
-        "answer_items": numpy.array(items),
+        "answer_questions": numpy.array(questions),
     }
 
 
-def collate(examples):
-    """A batch as a dict of numpy arrays; padded on the right."""
-    longest = padded_length(examples)
+def text_tables(examples, longest):
+    """ids and branch [batch, longest], positions [3, batch, longest], flat media_places."""
     count = len(examples)
     ids = numpy.full((count, longest), IDS["<|endoftext|>"], numpy.int64)
-    places = numpy.zeros((3, count, longest), numpy.int64)
+    branch = numpy.full((count, longest), -1, numpy.int64)
+    positions = numpy.zeros((3, count, longest), numpy.int64)
+    media, cells = [], []
     for row, e in enumerate(examples):
         ids[row, : len(e.ids)] = e.ids
-        places[:, row, : len(e.ids)] = e.positions
+        branch[row, : len(e.ids)] = e.branch
+        positions[:, row, : len(e.ids)] = e.positions
+        t, h, w = e.grid[0], e.grid[1] // MERGE, e.grid[2] // MERGE
+        media.append(row * longest + e.media + numpy.arange(t * h * w))
+        cells.append(numpy.indices((t, h, w)).reshape(3, -1).T)
+    return {
+        "ids": ids,
+        "branch": branch,
+        "positions": positions,
+        "text_segments": text_segments(examples, longest)[0],
+        "text_groups": text_segments(examples, longest)[1],
+        "media_places": numpy.concatenate(media),
+        "cells": numpy.concatenate(cells),  # frame, row and column of each merged token
+    }
+
+
+def tower_tables(examples):
+    """Patches of all pictures by window, and the tables of the tower's segments."""
     orders, windows, frames, offset = [], [], [], 0
     for e in examples:
         order, sizes = window_order(e.grid)
@@ -193,16 +332,35 @@ def collate(examples):
         offset += len(order)
     order = numpy.concatenate(orders)
     patch_order = (order[:, None] * MERGE**2 + numpy.arange(MERGE**2)).reshape(-1)
-    all_places = numpy.concatenate([patch_places(e.grid) for e in examples])
-    batch = {
-        "ids": ids,
-        "positions": places,
-        **answer_tables(examples, longest),
-        "patches": numpy.concatenate([e.patches for e in examples])[patch_order],
-        "patch_places": all_places[patch_order],
+
+    def ordered(parts):
+        return numpy.concatenate(parts)[patch_order]
+
+    tables = {
+        "patches": ordered([e.patches for e in examples]),
+        "patch_places": ordered([patch_places(e.grid) for e in examples]),
         "merged_back": numpy.argsort(order),
     }
+    for name in examples[0].drawn:
+        tables[f"drawn_{name}"] = ordered([e.drawn[name] for e in examples])
     for name, sizes in (("window", windows), ("frame", frames)):
         for part, table in zip(("gather", "filled", "scatter"), segments(sizes)):
-            batch[f"{name}_{part}"] = table
-    return batch
+            tables[f"{name}_{part}"] = table
+        starts = numpy.cumsum([0, *sizes[:-1]])
+        alone = [(start, size, start, 0) for start, size in zip(starts, sizes)]
+        groups = [(number, 1, start, size) for number, (start, size, *_) in enumerate(alone)]
+        tables[f"{name}_segments"] = numpy.array(alone, numpy.int32)
+        tables[f"{name}_groups"] = numpy.array(groups, numpy.int32)
+    return tables
+
+
+def collate(examples):
+    """A batch as a dict of numpy arrays; texts are padded on the right."""
+    if not examples[0].ids:
+        return tower_tables(examples)
+    longest = padded_length(examples)
+    return {
+        **text_tables(examples, longest),
+        **answer_tables(examples, longest),
+        **tower_tables(examples),
+    }

@@ -17,7 +17,7 @@ import documents
 import scenes
 import screens
 from drawing import font
-from items import SPLITS, item_random, seen_size
+from items import SPLITS, item_random, seen_clip_size, seen_size
 
 MAKERS = {
     "read": documents.read,
@@ -33,21 +33,32 @@ MAKERS = {
     "clip_abnormal": clips.clip_abnormal,
 }
 SKILLS = tuple(MAKERS)
+LESSONS = {
+    "page": documents.page_lesson,
+    "paper": documents.paper_lesson,
+    "table": documents.table_lesson,
+    "scene": scenes.scene_lesson,
+    "screen": screens.screen_lesson,
+    "event_clip": clips.event_lesson,
+    "street_clip": clips.street_lesson,
+}
 
 
 def make_item(skill, split, index, level=1.0):
     """The item number `index` of a skill. `level` from 0 (easiest) to 1 (the world as promised)."""
-    rng = item_random(skill, split, index)
-    item = MAKERS[skill](rng, level)
-    if skill != "screen":
-        item.picture_first = rng.random() < 0.7
-    return item
+    return MAKERS[skill](item_random(skill, split, index), level)
+
+
+def make_lesson(kind, index, level=1.0):
+    """The training lesson number `index` of a kind; its random stream is shared with no item."""
+    return LESSONS[kind](item_random(kind + " lesson", "train", index), level)
 
 
 def seen_picture(item):
     """The picture (frames side by side) after resizing, with the truth drawn on it."""
     frames = item.frames[:: max(1, len(item.frames) // 6)]
-    height, width = seen_size(frames[0].height, frames[0].width)
+    resized = seen_clip_size if item.is_clip else seen_size
+    height, width = resized(frames[0].height, frames[0].width)
     sheet = Image.new("RGB", (width * len(frames), height))
     for place, frame in enumerate(frames):
         sheet.paste(frame.resize((width, height), Image.BICUBIC), (place * width, 0))
@@ -75,12 +86,12 @@ def wrapped(line, face, room):
 
 def contact_sheet(items, columns=3, cell_width=620):
     """A picture of all items with prompt and answer beside each."""
-    face, cells = font("NotoSansCJK-Regular.ttc", 13), []
+    face, cells = font("wqy-microhei.ttc", 13), []
     for item in items:
         seen = seen_picture(item)
         if seen.width > cell_width:
             seen = seen.resize((cell_width, seen.height * cell_width // seen.width))
-        words = [f"[{item.skill}] {item.prompt}", "", *item.answer.split("\n")]
+        words = [*f"[{item.skill}] {item.prompt}".split("\n"), "", *item.answer.split("\n")]
         beside = seen.width < cell_width - 250
         room = cell_width - seen.width - 20 if beside else cell_width
         lines = [part for line in words for part in wrapped(line, face, room)]

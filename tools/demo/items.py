@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 FACTOR = 28  # a merged token covers 28 x 28 pixels
 MIN_PIXELS = 16 * FACTOR * FACTOR
 MAX_PIXELS = 128 * FACTOR * FACTOR
+CLIP_MAX_PIXELS = 24 * FACTOR * FACTOR  # of a frame
 SPLITS = ("train", "held_out", "sample")
 
 
@@ -33,6 +34,34 @@ class Item:
         return self.fps > 0
 
 
+@dataclass
+class Lesson:
+    """A picture or clip with several questions, and what is drawn where.
+
+    Training looks at a picture once and answers all its questions apart from each other. `drawn` is
+    what the training's helper heads are taught (features.py): no part of the model's input.
+    """
+
+    frames: list
+    questions: list  # (prompt, answer)
+    drawn: list = field(default_factory=list)  # of each frame, or of the still: Drawn
+    fps: float = 0.0
+    tool: dict = None
+    picture_first: bool = True
+
+    @property
+    def is_clip(self):
+        return self.fps > 0
+
+
+@dataclass
+class Drawn:
+    """What is on a picture, in resized pixels."""
+
+    glyphs: list = field(default_factory=list)  # (letter, x, y) of each letter's middle
+    regions: list = field(default_factory=list)  # (kind, colour or None, box)
+
+
 def item_random(skill, split, index):
     """The random stream of one item. Splits share no stream."""
     if split not in SPLITS:
@@ -41,20 +70,20 @@ def item_random(skill, split, index):
     return random.Random(int.from_bytes(digest[:8], "little"))
 
 
-def smart_resize(height, width, min_pixels, max_pixels):
-    """Multiples of 28, area within the limits, about the same shape."""
+def smart_resize(height, width, min_pixels, max_pixels, factor=FACTOR):
+    """Multiples of the factor, area within the limits, about the same shape."""
     if max(height, width) / min(height, width) > 200:
         raise ValueError(f"{width}x{height}: sides differ by more than 200 times")
-    new_height = max(FACTOR, round(height / FACTOR) * FACTOR)
-    new_width = max(FACTOR, round(width / FACTOR) * FACTOR)
+    new_height = max(factor, round(height / factor) * factor)
+    new_width = max(factor, round(width / factor) * factor)
     if new_height * new_width > max_pixels:
         shrink = math.sqrt(height * width / max_pixels)
-        new_height = math.floor(height / shrink / FACTOR) * FACTOR
-        new_width = math.floor(width / shrink / FACTOR) * FACTOR
+        new_height = math.floor(height / shrink / factor) * factor
+        new_width = math.floor(width / shrink / factor) * factor
     elif new_height * new_width < min_pixels:
         grow = math.sqrt(min_pixels / (height * width))
-        new_height = math.ceil(height * grow / FACTOR) * FACTOR
-        new_width = math.ceil(width * grow / FACTOR) * FACTOR
+        new_height = math.ceil(height * grow / factor) * factor
+        new_width = math.ceil(width * grow / factor) * factor
     return new_height, new_width
 
 
@@ -66,6 +95,17 @@ def loaded_size(height, width):
 def seen_size(height, width):
     """The size the model sees: after qwen-vl-utils come the processor and the checkpoint's limits."""
     return smart_resize(*loaded_size(height, width), MIN_PIXELS, MAX_PIXELS)
+
+
+def seen_clip_size(height, width):
+    """The size of a clip's frame as the model sees it.
+
+    qwen-vl-utils reads each frame of a list with a factor of 56, then makes it at least 128 tokens
+    large; the checkpoint's video processor shrinks it again.
+    """
+    height, width = smart_resize(height, width, 4 * 56**2, 16384 * 56**2, 56)
+    height, width = smart_resize(height, width, 128 * FACTOR**2, 768 * FACTOR**2)
+    return smart_resize(height, width, MIN_PIXELS, CLIP_MAX_PIXELS)
 
 
 def pick_size(rng, level, shapes):

@@ -8,7 +8,7 @@ import copy
 import json
 from pathlib import Path
 
-from items import MAX_PIXELS, MIN_PIXELS
+from items import CLIP_MAX_PIXELS, MAX_PIXELS, MIN_PIXELS
 
 DATA = Path(__file__).resolve().parent / "data"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.json")
@@ -47,7 +47,7 @@ _CONFIG = {
     "use_cache": True,
     "use_sliding_window": False,
     "vision_config": {
-        "depth": 8,
+        "depth": 6,
         "hidden_act": "silu",
         "hidden_size": 192,
         "intermediate_size": 512,
@@ -58,7 +58,7 @@ _CONFIG = {
         "spatial_merge_size": 2,
         "spatial_patch_size": 14,
         "window_size": 112,
-        "fullatt_block_indexes": [3, 7],
+        "fullatt_block_indexes": [2, 5],
         "tokens_per_second": 2,
         "temporal_patch_size": 2,
     },
@@ -87,6 +87,15 @@ PREPROCESSOR = {
     "image_processor_type": "Qwen2VLImageProcessor",
     "processor_class": "Qwen2_5_VLProcessor",
 }
+
+# Frames of clips have limits of their own: see items.seen_clip_size.
+VIDEO_PREPROCESSOR = {
+    **PREPROCESSOR,
+    "max_pixels": CLIP_MAX_PIXELS,
+    "size": {"shortest_edge": MIN_PIXELS, "longest_edge": CLIP_MAX_PIXELS},
+    "video_processor_type": "Qwen2VLVideoProcessor",
+}
+del VIDEO_PREPROCESSOR["image_processor_type"]
 
 # The same structure for smoke tests: trains in a minute on one thread.
 _TINY_TEXT = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 4}

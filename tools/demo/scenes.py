@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from documents import fenced
 from drawing import Canvas, weather
-from items import Item, pick_size
+from items import Item, Lesson, pick_size
 from words import COLOURS, SHAPES
 
 SCENE_SHAPES = ((6, 6), (8, 6), (6, 8), (10, 7), (7, 7), (8, 8), (9, 5), (5, 9), (7, 10))
@@ -121,13 +121,14 @@ def scene(rng, level, most):
         thing = Thing(rng.choice(few_shapes), rng.choice(few_colours), box)
         shade = [min(255, max(0, v + rng.randint(-12, 12))) for v in COLOURS[thing.colour][2]]
         draw_thing(canvas, thing.shape, box, tuple(shade))
+        canvas.region(SHAPES[thing.shape][0], thing.colour, box)
         things.append(thing)
     canvas.picture = weather(canvas.picture, rng, 0.3 + 0.7 * level)
     return canvas, things
 
 
-def grounding(rng, level):
-    canvas, things = scene(rng, level, 6)
+def grounding_question(rng, canvas, things):
+    """(prompt, answer, truth)."""
     chinese = rng.random() < 0.25
     points = rng.random() < 0.3
     chosen = rng.choice(things)
@@ -173,12 +174,17 @@ def grounding(rng, level):
             )
         )
     boxes = [canvas.whole_box(thing.box) for thing in found]
-    truth = {"boxes": entries, "regions": boxes}
-    return Item("grounding", prompt, fenced(entries), [canvas.picture], truth)
+    return prompt, fenced(entries), {"boxes": entries, "regions": boxes}
 
 
-def counting(rng, level):
-    canvas, things = scene(rng, level, 7)
+def grounding(rng, level):
+    canvas, things = scene(rng, level, 6)
+    prompt, answer, truth = grounding_question(rng, canvas, things)
+    return Item("grounding", prompt, answer, [canvas.picture], truth)
+
+
+def counting_question(rng, things):
+    """(prompt, answer)."""
     chinese = rng.random() < 0.35
     chosen = rng.choice(things)
     shape, colour = chosen.shape, chosen.colour
@@ -211,7 +217,13 @@ def counting(rng, level):
             "both": f"{COLOURS[colour][0]} {SHAPES[shape][1]}",
         }[mode]
         prompt = f"How many {name} are there in the image?"
-    return Item("counting", prompt, str(count), [canvas.picture], {"exact": str(count)})
+    return prompt, str(count)
+
+
+def counting(rng, level):
+    canvas, things = scene(rng, level, 6)
+    prompt, answer = counting_question(rng, things)
+    return Item("counting", prompt, answer, [canvas.picture], {"exact": answer})
 
 
 def article(label):
@@ -274,8 +286,8 @@ def side_question(rng, things, chinese):
     return f"Is the {one.label} to the left of the {other.label}?", "Yes." if left else "No."
 
 
-def describing(rng, level):
-    canvas, things = scene(rng, level, 5)
+def describing_question(rng, things):
+    """(prompt, answer, kind of question)."""
     chinese = rng.random() < 0.35
     kind = rng.choice(("describe", "colour", "colour", "shape", "presence", "side"))
     makers = {
@@ -285,12 +297,32 @@ def describing(rng, level):
         "side": side_question,
     }
     found = makers[kind](rng, things, chinese) if kind in makers else None
-    if found is None:
-        kind = "describe"
-        prompt = rng.choice(
-            ("描述这张图片。",) if chinese else ("Describe this image.", "What is in this image?")
-        )
-        found = prompt, description(things, chinese)
-    prompt, answer = found
+    if found is not None:
+        return *found, kind
+    prompt = rng.choice(
+        ("描述这张图片。",) if chinese else ("Describe this image.", "What is in this image?")
+    )
+    return prompt, description(things, chinese), "describe"
+
+
+def describing(rng, level):
+    canvas, things = scene(rng, level, 5)
+    prompt, answer, kind = describing_question(rng, things)
     truth = {"exact": answer, "kind": kind}
     return Item("describing", prompt, answer, [canvas.picture], truth)
+
+
+def scene_lesson(rng, level):
+    """A scene with questions of every sort, each prompt once."""
+    canvas, things = scene(rng, level, 6)
+    questions = {}
+    for _ in range(2):
+        for prompt, answer, *_ in (
+            grounding_question(rng, canvas, things),
+            counting_question(rng, things),
+            counting_question(rng, things),
+            describing_question(rng, things),
+            describing_question(rng, things),
+        ):
+            questions.setdefault(prompt, answer)
+    return Lesson([canvas.picture], list(questions.items()), [canvas.drawn()])

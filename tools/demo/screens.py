@@ -7,7 +7,7 @@ import json
 
 import words
 from drawing import LATIN_FONTS, Canvas, weather
-from items import Item, pick_size
+from items import Item, Lesson, pick_size
 
 SCREEN_SHAPES = ((7, 14), (7, 13), (8, 14), (8, 15), (8, 13), (8, 12))
 BUTTONS = (
@@ -19,6 +19,7 @@ SCREENS = (
 )
 FIELDS = "Name City Email Phone Title Subject Code Street".split()
 ICONS = ("menu", "back", "search", "plus", "home", "trash")
+SURFACES = ("button", "field", "list")
 SANS = [name for name in LATIN_FONTS if "Sans" in name and "Mono" not in name]
 
 
@@ -26,15 +27,15 @@ def tool(width, height):
     """The function's definition; like the published one it names the resized resolution."""
     arguments = {
         "action": {"enum": ["click", "type", "system_button"], "type": "string"},
-        "coordinate": {"description": "x and y in pixels, for click", "type": "array"},
-        "text": {"description": "what to type", "type": "string"},
+        "coordinate": {"type": "array"},
+        "text": {"type": "string"},
         "button": {"enum": ["Back", "Home"], "type": "string"},
     }
     return {
         "type": "function",
         "function": {
             "name": "mobile_use",
-            "description": f"Operate a touchscreen. Its resolution is {width}x{height}.",
+            "description": f"Use a touchscreen of {width}x{height} pixels.",
             "parameters": {"properties": arguments, "required": ["action"], "type": "object"},
         },
     }
@@ -84,6 +85,7 @@ class Screen:
         left, right = rng.sample(ICONS, 2)
         for icon, x in ((left, 12), (right, canvas.width - 32)):
             draw_icon(canvas, icon, (x, 10, x + 20, 28), white)
+            canvas.region(icon, None, (x, 10, x + 20, 28))
             self.targets.append((f"Tap the {icon} icon.", [x - 6, 4, x + 26, 34]))
         return 48
 
@@ -129,6 +131,14 @@ class Screen:
         self.targets.append((f"Open {label} in the list.", [0, y, width, y + 36]))
         return y + 43
 
+    def surfaces(self, canvas):
+        """Buttons, fields and list rows as regions in source pixels."""
+        scales = (canvas.x_scale, canvas.y_scale) * 2
+        for task, box in self.targets:
+            kind = task.rstrip(".").rsplit(" ", 1)[1]
+            if kind in SURFACES:
+                yield kind, None, [v * scale for v, scale in zip(box, scales)]
+
     def free(self, names):
         used = " ".join(task for task, _ in self.targets)
         return [name for name in names if f" {name} " not in f"{used} "]
@@ -146,40 +156,75 @@ class Screen:
                 y += self.rng.uniform(0, 40)
 
 
-def screen(rng, level):
+def drawn_screen(rng, level):
     background = tuple(rng.randint(225, 255) for _ in range(3))
     canvas = Canvas(*pick_size(rng, max(level, 0.8), SCREEN_SHAPES), background)
     accent = tuple(rng.randint(20, 150) for _ in range(3))
     ink = tuple(rng.randint(0, 70) for _ in range(3))
     layout = Screen(rng, canvas, ink, accent)
     layout.lay_out()
+    # Below the texts and icons in the list, so that what a helper head is taught is the topmost.
+    canvas.regions[:0] = reversed([region for region in layout.surfaces(canvas)])
     canvas.picture = weather(canvas.picture, rng, 0.4 * level)
+    return canvas, layout
 
-    draw = rng.random()
-    if draw < 0.06:
-        button = rng.choice(("Back", "Home"))
-        task = {"Back": "Go back to the previous screen.", "Home": "Go to the home screen."}[button]
-        arguments, target = {"action": "system_button", "button": button}, None
-    elif draw < 0.3 and layout.focused:
-        text = words.word(rng)
-        task = f"Type {text} into the focused field."
-        arguments, target = {"action": "type", "text": text}, None
-    else:
-        task, box = rng.choice(layout.targets)
-        x1, y1, x2, y2 = target = canvas.whole_box(box)
-        arguments = {"action": "click", "coordinate": [(x1 + x2) // 2, (y1 + y2) // 2]}
-    prompt = (
+
+def prompt_of(task):
+    return (
         f"The user query:  {task}\nTask progress (You have done the following operation on the "
         "current device): "
     )
-    truth = {"arguments": arguments, "target": target}
+
+
+def task_question(canvas, task, box):
+    """(prompt, answer, truth) of something to tap."""
+    x1, y1, x2, y2 = target = canvas.whole_box(box)
+    arguments = {"action": "click", "coordinate": [(x1 + x2) // 2, (y1 + y2) // 2]}
+    return prompt_of(task), call(arguments), {"arguments": arguments, "target": target}
+
+
+def type_question(rng):
+    text = words.word(rng)
+    arguments = {"action": "type", "text": text}
+    prompt = prompt_of(f"Type {text} into the focused field.")
+    return prompt, call(arguments), {"arguments": arguments, "target": None}
+
+
+def button_question(rng):
+    button = rng.choice(("Back", "Home"))
+    task = {"Back": "Go back to the previous screen.", "Home": "Go to the home screen."}[button]
+    arguments = {"action": "system_button", "button": button}
+    return prompt_of(task), call(arguments), {"arguments": arguments, "target": None}
+
+
+def screen(rng, level):
+    canvas, layout = drawn_screen(rng, level)
+    draw = rng.random()
+    if draw < 0.06:
+        prompt, answer, truth = button_question(rng)
+    elif draw < 0.2 and layout.focused:
+        prompt, answer, truth = type_question(rng)
+    else:
+        prompt, answer, truth = task_question(canvas, *rng.choice(layout.targets))
     definition = tool(canvas.width, canvas.height)
-    return Item(
-        "screen",
-        prompt,
-        call(arguments),
-        [canvas.picture],
-        truth,
-        tool=definition,
-        picture_first=False,
-    )
+    item = Item("screen", prompt, answer, [canvas.picture], truth, tool=definition)
+    item.picture_first = False
+    return item
+
+
+def screen_lesson(rng, level):
+    """A screen with several tasks; in one lesson of three the words stand first, as published,
+    and then there is but one task."""
+    canvas, layout = drawn_screen(rng, level)
+    targets = rng.sample(layout.targets, min(6, len(layout.targets)))
+    questions = [task_question(canvas, *target)[:2] for target in targets]
+    if layout.focused:
+        questions.append(type_question(rng)[:2])
+    if rng.random() < 0.15:
+        questions.append(button_question(rng)[:2])
+    lesson = Lesson([canvas.picture], questions, [canvas.drawn()])
+    lesson.tool = tool(canvas.width, canvas.height)
+    if rng.random() < 0.35:
+        lesson.picture_first = False
+        lesson.questions = [rng.choice(questions)]
+    return lesson

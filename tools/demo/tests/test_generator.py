@@ -11,8 +11,17 @@ import numpy
 
 import documents
 from drawing import Canvas
-from generator import SKILLS, make_item
-from items import FACTOR, MAX_PIXELS, MIN_PIXELS, item_random, seen_size, smart_resize
+from generator import LESSONS, SKILLS, make_item, make_lesson
+from items import (
+    CLIP_MAX_PIXELS,
+    FACTOR,
+    MAX_PIXELS,
+    MIN_PIXELS,
+    item_random,
+    seen_clip_size,
+    seen_size,
+    smart_resize,
+)
 from words import COLOURS, SHAPES
 
 
@@ -27,7 +36,8 @@ def parse_fence(answer):
 
 def frame_size(item):
     """Width and height the model sees."""
-    height, width = seen_size(item.frames[0].height, item.frames[0].width)
+    resized = seen_clip_size if item.is_clip else seen_size
+    height, width = resized(item.frames[0].height, item.frames[0].width)
     return width, height
 
 
@@ -46,12 +56,18 @@ class Sizes(unittest.TestCase):
         self.assertEqual(seen_size(65, 128), (84, 196))  # by way of 56 x 140
         self.assertEqual(seen_size(38, 94), (84, 168))
 
+    def test_frames_of_clips_are_resized_three_times(self):
+        self.assertEqual(seen_clip_size(112, 112), (112, 112))
+        self.assertEqual(seen_clip_size(112, 168), (112, 140))  # 280 x 392 in between
+        self.assertEqual(seen_clip_size(360, 640), (84, 168))
+
     def test_every_picture_is_within_the_limits_and_most_need_resizing(self):
         resized = 0
         for skill in SKILLS:
             for item in items(skill, 12):
                 width, height = frame_size(item)
-                self.assertTrue(MIN_PIXELS <= width * height <= MAX_PIXELS, (skill, width, height))
+                most = CLIP_MAX_PIXELS if item.is_clip else MAX_PIXELS
+                self.assertTrue(MIN_PIXELS <= width * height <= most, (skill, width, height))
                 self.assertEqual((width % FACTOR, height % FACTOR), (0, 0))
                 resized += item.frames[0].size != (width, height)
         self.assertGreater(resized, 6 * len(SKILLS))
@@ -83,6 +99,34 @@ class Streams(unittest.TestCase):
                 for item in items(skill, 6, level):
                     self.assertTrue(item.answer)
                     self.assertTrue(item.prompt)
+
+
+class Lessons(unittest.TestCase):
+    def test_a_lesson_is_the_same_every_time_and_asks_nothing_twice(self):
+        for kind in LESSONS:
+            one, two = make_lesson(kind, 5), make_lesson(kind, 5)
+            self.assertEqual((one.questions, one.drawn), (two.questions, two.drawn))
+            prompts = [prompt for prompt, _ in one.questions]
+            self.assertEqual(len(set(prompts)), len(prompts))
+            self.assertEqual(len(one.drawn), len(one.frames))
+
+    def test_words_that_stand_before_the_picture_ask_one_thing(self):
+        lessons = [make_lesson("screen", index) for index in range(20)]
+        first = [lesson for lesson in lessons if not lesson.picture_first]
+        self.assertTrue(first)
+        self.assertTrue(all(len(lesson.questions) == 1 for lesson in first))
+
+    def test_letters_are_noted_where_their_ink_is(self):
+        for index in range(8):
+            lesson = make_lesson("page", index)
+            height, width = seen_size(lesson.frames[0].height, lesson.frames[0].width)
+            seen = pixels(lesson.frames[0].resize((width, height)))
+            background = numpy.median(seen.reshape(-1, 3), axis=0)
+            ink = numpy.abs(seen - background).sum(axis=2) > 100
+            for letter, x, y in lesson.drawn[0].glyphs:
+                if letter not in ".-'":
+                    here = ink[max(0, int(y) - 9) : int(y) + 9, max(0, int(x) - 5) : int(x) + 6]
+                    self.assertTrue(here.any(), (index, letter, x, y))
 
 
 class Boxes(unittest.TestCase):
@@ -165,9 +209,9 @@ class Scenes(unittest.TestCase):
                 self.assertGreaterEqual(names, 1)
                 self.assertTrue(item.answer.endswith("."))
 
-    def test_counts_are_numbers_from_zero_to_seven(self):
+    def test_counts_are_numbers_from_zero_to_six(self):
         counts = {item.answer for item in items("counting", 80)}
-        self.assertTrue(counts <= set("01234567"), counts)
+        self.assertTrue(counts <= set("0123456"), counts)
         self.assertGreater(len(counts), 4)
 
 

@@ -15,20 +15,17 @@ try:
 except ImportError as missing:
     raise unittest.SkipTest(f"no training packages: {missing}")
 
+from dataclasses import replace
+
+import fast_layers
+import muon
 import network
-from features import collate, example, loaded, prompt_text, tokenizer
-from generator import SKILLS, make_item
+from features import KINDS, LETTERS, collate, example, loaded, prompt_text, tokenizer
+from generator import LESSONS, SKILLS, make_item, make_lesson
 from published import DATA, PREPROCESSOR, TOKENIZER_FILES
 
 
-def stock_inputs(item, processor):
-    """What the reference's processor makes of an item's frames after qwen-vl-utils."""
-    frames = [loaded(frame) for frame in item.frames]
-    if item.is_clip:
-        out = processor(images=None, videos=[frames], return_tensors="pt")
-        return out["pixel_values_videos"], out["video_grid_thw"]
-    out = processor(images=frames, return_tensors="pt")
-    return out["pixel_values"], out["image_grid_thw"]
+CPU = torch.device("cpu")
 
 
 class Features(unittest.TestCase):
@@ -39,13 +36,20 @@ class Features(unittest.TestCase):
         processor = Qwen2VLImageProcessor(**sizes)
         mean = numpy.repeat(PREPROCESSOR["image_mean"], 392) * 255
         std = numpy.repeat(PREPROCESSOR["image_std"], 392) * 255
-        for skill in ("read", "grounding", "screen", "clip_when"):
+        for skill in ("read", "grounding", "screen"):
             item = make_item(skill, "train", 3)
-            expected, grid = stock_inputs(item, processor)
+            expected = processor(images=[loaded(item.frames[0])], return_tensors="pt")
             found = example(item)
-            self.assertEqual(found.grid, tuple(grid[0].tolist()))
-            difference = (found.patches - mean) / std - expected.numpy()
+            self.assertEqual(found.grid, tuple(expected["image_grid_thw"][0].tolist()))
+            difference = (found.patches - mean) / std - expected["pixel_values"].numpy()
             self.assertLess(numpy.abs(difference).max(), 1e-5)
+
+    def test_every_letter_and_thing_that_is_drawn_has_a_class(self):
+        for kind in LESSONS:
+            for index in range(10):
+                for drawn in make_lesson(kind, index).drawn:
+                    self.assertLessEqual({letter for letter, _, _ in drawn.glyphs}, set(LETTERS))
+                    self.assertLessEqual({name for name, _, _ in drawn.regions}, set(KINDS))
 
     def test_prompts_are_those_of_the_templates(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -76,7 +80,7 @@ class Forward(unittest.TestCase):
         model = network.build("tiny").eval()
         skills = ("read", "counting", "screen", "clip_when")
         examples = [example(make_item(skill, "train", 5)) for skill in skills]
-        batch = network.to_device(collate(examples), torch.device("cpu"))
+        batch = network.to_device(collate(examples), CPU)
         mean = torch.tensor(PREPROCESSOR["image_mean"]).repeat_interleave(392) * 255
         std = torch.tensor(PREPROCESSOR["image_std"]).repeat_interleave(392) * 255
         with torch.no_grad():
@@ -98,6 +102,43 @@ class Forward(unittest.TestCase):
                 ).logits
                 difference = (found[row, : len(e.ids)] - expected[0]).abs().max()
                 self.assertLess(difference.item(), 2e-4, skill)
+
+    def test_a_question_of_a_lesson_is_answered_as_if_asked_alone(self):
+        model = network.build("tiny").eval()
+        lesson = make_lesson("scene", 5)
+        whole = example(lesson)
+        with torch.no_grad():
+            states = network.hidden_states(model, network.to_device(collate([whole]), CPU))[0]
+            for question, (start, answer) in list(zip(lesson.questions, whole.answers))[:3]:
+                single = example(replace(lesson, questions=[question]))
+                alone = network.hidden_states(model, network.to_device(collate([single]), CPU))[0]
+                ((first, _),) = single.answers
+                difference = states[start : start + len(answer)] - alone[first : first + len(answer)]
+                self.assertLess(difference.abs().max().item(), 1e-4)
+
+    @unittest.skipUnless(fast_layers.load(), "no processor with bfloat16 tiles, or no compiler")
+    def test_the_fast_layers_give_the_gradients_of_the_plain_ones(self):
+        model = network.build("demo")
+        helpers = network.Helpers(model)
+        lessons = [make_lesson(kind, 1) for kind in ("page", "scene", "screen", "event_clip")]
+        batch = network.to_device(collate([example(lesson) for lesson in lessons]), CPU)
+        named = [*model.named_parameters(), *helpers.named_parameters()]
+        weights = [weight for _, weight in named]
+
+        def gradients(dtype):
+            value, taught, _ = network.loss(model, helpers, batch, dtype)
+            return value.item(), torch.autograd.grad(value + taught, weights)
+
+        fast, found = gradients(torch.bfloat16)
+        plain, expected = gradients(torch.float32)
+        self.assertLess(abs(fast - plain), 1e-3 * plain)
+        for (name, _), one, other in zip(named, found, expected):
+            self.assertLess(((one - other).norm() / other.norm()).item(), 0.03, name)
+
+    def test_muon_evens_out_singular_values(self):
+        torch.manual_seed(0)
+        values = torch.linalg.svdvals(muon.orthogonal(torch.randn(64, 160)))
+        self.assertTrue(0.5 < values.min() and values.max() < 1.3, values)
 
     def test_the_demo_model_fits_its_budget(self):
         count = network.parameter_count(network.build("demo"))

@@ -32,14 +32,14 @@ def run(program, *arguments):
 
 
 class Curriculum(unittest.TestCase):
-    def test_every_skill_has_its_weight_and_the_level_is_full_in_the_second_half(self):
+    def test_every_kind_has_its_weight_and_the_level_is_full_in_the_second_half(self):
         self.assertEqual(weights(0.5, list(PLAN)), [weight for _, weight in PLAN.values()])
         self.assertEqual(level(0.5), 1.0)
-        self.assertGreater(weights(0.0, ["read"])[0], 0)
+        self.assertGreater(weights(0.0, ["page"])[0], 0)
         self.assertEqual(weights(0.0, ["table"])[0], 0)
 
-    def test_an_item_of_the_stream_is_the_same_every_time(self):
-        plan = {"seed": 1, "planned": 1000, "skills": list(PLAN), "cycle": 0}
+    def test_a_lesson_of_the_stream_is_the_same_every_time(self):
+        plan = {"seed": 1, "planned": 1000, "kinds": list(PLAN), "cycle": 0}
         for number in (0, 300, 900):
             one, two = Batches(plan).make(number), Batches(plan).make(number)
             self.assertEqual(one.ids, two.ids)
@@ -50,7 +50,7 @@ class WholeWay(unittest.TestCase):
     def test_a_run_goes_on_and_its_export_loads_in_the_reference(self):
         with tempfile.TemporaryDirectory() as folder:
             work, out = Path(folder) / "work", Path(folder) / "checkpoint"
-            options = ["--work", work, "--size", "tiny", "--skills", "counting,read", "--cycle", 1]
+            options = ["--work", work, "--size", "tiny", "--kinds", "scene,page", "--cycle", 1]
             options += ["--pool", 8, "--batch-tokens", 512, "--report", 1, "--score", 9]
             options += ["--threads", 1, "--workers", 0, "--steps"]
             run("train.py", *options, 2)
