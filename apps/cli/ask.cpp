@@ -10,6 +10,7 @@
 #include "answer_output.h"
 #include "command.h"
 #include "items.h"
+#include "model_choice.h"
 #include "options.h"
 #include "qwenvl/engine.h"
 #include "reply.h"
@@ -78,9 +79,11 @@ int run_ask(const AskOptions& options) {
   const AnswerOutput& output = options.output;
   output.check(pictures_of(request.messages.back().parts).size());  // before the model is loaded
 
+  EngineOptions engine_options = options.engine;
+  engine_options.model = chosen_model(options.engine.model);
   Progress progress;
-  progress.show("loading " + printable(options.engine.model));
-  Engine engine = Engine::open(options.engine);
+  progress.show("loading " + printable(engine_options.model));
+  Engine engine = Engine::open(engine_options);
   progress.show("reading pictures");
   EventStream stream = engine.submit(request);
 

@@ -13,6 +13,7 @@
 #include "command.h"
 #include "conversation.h"
 #include "items.h"
+#include "model_choice.h"
 #include "options.h"
 #include "qwenvl/engine.h"
 #include "reply.h"
@@ -180,11 +181,13 @@ int run_chat(const ChatOptions& options) {
     throw Error(ErrorKind::bad_request,
                 "--n: a conversation goes on with one answer; use 'qwenvl ask'");
   }
+  EngineOptions engine_options = options.engine;
+  engine_options.model = chosen_model(options.engine.model);
   std::optional<Engine> engine;
   {
     Progress progress;
-    progress.show("loading " + printable(options.engine.model));
-    engine.emplace(Engine::open(options.engine));
+    progress.show("loading " + printable(engine_options.model));
+    engine.emplace(Engine::open(engine_options));
   }
   return Chat(std::move(*engine), options).run();
 }

@@ -85,12 +85,22 @@ CLI::Validator whole(std::int64_t low, std::int64_t high) {
       range);
 }
 
+CLI::Validator model_name() {
+  return CLI::Validator(
+      [](std::string& text) {
+        return text.empty() ? std::string("'' names no model") : std::string();
+      },
+      "");
+}
+
 void add_model_option(CLI::App& command, std::string& model) {
-  model = kDefaultModel;
-  command.add_option("-m,--model", model, "Folder, or repository id in the Hugging Face cache")
+  command
+      .add_option("-m,--model", model,
+                  "Folder, repository id in the Hugging Face cache, or: demo (unset: the published "
+                  "model if it was downloaded, else demo)")
       ->envname(kModelVariable)
-      ->type_name("MODEL")
-      ->capture_default_str();
+      ->check(model_name())
+      ->type_name("MODEL");
 }
 
 void add_engine_options(CLI::App& command, EngineOptions& options) {

@@ -11,13 +11,14 @@
 
 namespace qwenvl::cli {
 
-inline constexpr const char* kDefaultModel = "Qwen/Qwen2.5-VL-3B-Instruct";
 inline constexpr const char* kModelVariable = "QWENVL_MODEL";
 
 // Accepts whole numbers from `low` to `high`; help and messages call a range as wide as int open.
 CLI::Validator whole(std::int64_t low, std::int64_t high = std::numeric_limits<int>::max());
 
-// --model, with its default and environment variable.
+// Refuses "": more likely a variable that was never set than the wish for the default.
+CLI::Validator model_name();
+// --model with its environment variable; "" when neither is given (model_choice.h goes on).
 void add_model_option(CLI::App& command, std::string& model);
 // --model and everything that says how it is run.
 void add_engine_options(CLI::App& command, EngineOptions& options);
