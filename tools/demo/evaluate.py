@@ -3,19 +3,26 @@
 
     evaluate.py --checkpoint FOLDER --items FOLDER --out results.json
                 [--program build/release/qwenvl] [--transformers] [--count 200] [--skills A,B]
+                [--jobs N]
 
 The items folder (pictures as PNG, items.jsonl) is written when it does not exist yet, and is good
-for any other program. Answers are greedy, in float32. qwenvl takes no clips yet, so those skills are
-measured with transformers alone.
+for any other program. Answers are greedy, in float32. Every answer is noted at once in
+results.answers.jsonl; a later run asks only what is not there for this checkpoint and these items.
+Both engines are asked one item at a time, several items side by side: batches would be no faster on
+a processor, and padding might cost a token. qwenvl takes no clips yet, so those skills are measured
+with transformers alone.
 Before: export.py.   After: the table goes into the card (export.py --results).
 """
 
 import argparse
+import hashlib
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from PIL import Image
@@ -121,23 +128,105 @@ class Reference:
         return self.processor.decode(ids, skip_special_tokens=True), ids
 
 
-def collect(records, ask, name):
-    """Answers by id, with progress on standard error."""
-    answers = {}
-    for number, record in enumerate(records, start=1):
-        answers[record["id"]] = ask(record)
-        print(f"\r{name}: {number} of {len(records)} ", end="", file=sys.stderr, flush=True)
+class AnswerFile:
+    """What was answered so far, one line an answer, written as they come."""
+
+    def __init__(self, path, checkpoint):
+        self.path = path
+        self.model = hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
+        self.known = {}
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # a run was stopped while it wrote this line
+            self.known[entry["engine"], entry["key"]] = entry["text"], entry["ids"]
+        if path.exists() and not path.read_bytes().endswith(b"\n"):
+            self.append("")
+
+    def key(self, record):
+        """Names the item as it is drawn and the weights that are asked."""
+        text = json.dumps(record, sort_keys=True) + self.model
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def missing(self, engine, records):
+        return [r for r in records if (engine, self.key(r)) not in self.known]
+
+    def add(self, engine, record, answer):
+        text, ids = self.known[engine, self.key(record)] = answer
+        entry = {"engine": engine, "id": record["id"], "key": self.key(record), "text": text}
+        entry.update(truth=record["answer"], ids=ids)
+        self.append(json.dumps(entry, ensure_ascii=False))
+
+    def append(self, line):
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def of(self, engine, records):
+        """Answers by id; None where the engine gave none."""
+        return {r["id"]: self.known.get((engine, self.key(r))) for r in records}
+
+
+def collect(answers, engine, records, stream):
+    """Takes (record, answer) pairs as they come; progress goes to standard error."""
+    done = len(records) - len(answers.missing(engine, records))
+    for record, answer in stream(answers.missing(engine, records)):
+        if answer is not None:
+            answers.add(engine, record, answer)
+        done += 1
+        print(f"\r{engine}: {done} of {len(records)} ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    return answers
+    return answers.of(engine, records)
+
+
+def threads_each(jobs):
+    return max(1, len(os.sched_getaffinity(0)) // jobs)
+
+
+def qwenvl_answers(options, records):
+    """Several programs side by side."""
+    os.environ["QWENVL_THREADS"] = str(threads_each(options.jobs))
+    with ThreadPoolExecutor(options.jobs) as pool:
+        asked = {pool.submit(ask_qwenvl, options, record): record for record in records}
+        try:
+            for future in as_completed(asked):
+                yield asked[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def open_reference(options):
+    """In each worker process: the model of its own."""
+    global reference
+    reference = Reference(options)
+    reference.torch.set_num_threads(threads_each(options.jobs))
+
+
+def ask_reference(record):
+    return record, reference.ask(record)
+
+
+def reference_answers(options, records):
+    if not records:
+        return
+    fresh = multiprocessing.get_context("spawn")  # a forked child must not inherit torch's threads
+    with fresh.Pool(options.jobs, open_reference, (options,)) as pool:
+        yield from pool.imap_unordered(ask_reference, records)
 
 
 def without_end(ids, ends):
     return ids[:-1] if ids and ids[-1] in ends else ids
 
 
+def same_tokens(names, one, other, ends):
+    """Whether both engines gave the same tokens, for the items that both answered."""
+    both = [(one[name], other[name]) for name in names if one[name] and other[name]]
+    return [without_end(a[1], ends) == without_end(b[1], ends) for a, b in both]
+
+
 def summary(records, answers, ends):
-    """Shares per skill and engine, and how often two engines gave the same tokens."""
-    results = {"engines": list(answers), "skills": {}}
+    """Shares per skill and engine, and on how many items two engines gave the same tokens."""
+    results = {"engines": list(answers), "items": len(records), "skills": {}}
     for skill in dict.fromkeys(record["skill"] for record in records):
         group = [record for record in records if record["skill"] == skill]
         row = {"items": len(group)}
@@ -145,10 +234,9 @@ def summary(records, answers, ends):
             pairs = [(by_id[r["id"]][0], r["truth"]) for r in group if by_id[r["id"]]]
             row[engine] = share(skill, pairs) if pairs else None
         if len(answers) == 2:
-            both = [[by_id[r["id"]] for by_id in answers.values()] for r in group]
-            both = [(a[1], b[1]) for a, b in both if a and b]
-            same = [without_end(a, ends) == without_end(b, ends) for a, b in both]
-            row["same_tokens"] = sum(same) / len(same) if same else None
+            names = [r["id"] for r in group]
+            same = same_tokens(names, *answers.values(), ends)
+            row["compared"], row["same"] = len(same), sum(same)
         results["skills"][skill] = row
     return results
 
@@ -158,19 +246,22 @@ def parse():
     add = parser.add_argument
     add("--checkpoint", type=Path, required=True)
     add("--items", type=Path, required=True, help="folder of the items; written when missing")
-    add("--out", type=Path, required=True, help="results.json; the answers are written beside it")
+    add("--out", type=Path, required=True, help="results.json; the answers are kept beside it")
     add("--program", type=Path, help="the qwenvl program")
     add("--transformers", action="store_true", help="measure with transformers too")
     add("--count", type=int, default=200, help="items of each skill")
     add("--skills", default=",".join(SKILLS))
     add("--split", choices=SPLITS, default="held_out")
     add("--level", type=float, default=1.0, help="difficulty of newly written items")
+    add("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="items asked side by side")
     options = parser.parse_args()
     options.skills = options.skills.split(",")
     if unknown := [skill for skill in options.skills if skill not in SKILLS]:
         parser.error(f"no skill {', '.join(unknown)}; there are {', '.join(SKILLS)}")
     if not options.program and not options.transformers:
         parser.error("nothing to measure: give --program, --transformers or both")
+    if options.jobs < 1:
+        parser.error("--jobs: expected 1 or more")
     return options
 
 
@@ -181,22 +272,20 @@ def main():
     records = read_items(options.items, options.skills, options.count)
     if not records:
         raise SystemExit(f"evaluate: {options.items} has no items of {', '.join(options.skills)}")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    known = AnswerFile(options.out.with_suffix(".answers.jsonl"), options.checkpoint)
     answers = {}
     if options.program:
-        answers["qwenvl"] = collect(records, lambda r: ask_qwenvl(options, r), "qwenvl")
+        answers["qwenvl"] = collect(
+            known, "qwenvl", records, lambda some: qwenvl_answers(options, some)
+        )
     if options.transformers:
-        answers["transformers"] = collect(records, Reference(options).ask, "transformers")
+        answers["transformers"] = collect(
+            known, "transformers", records, lambda some: reference_answers(options, some)
+        )
     generation = json.loads((options.checkpoint / "generation_config.json").read_text())
     results = summary(records, answers, generation["eos_token_id"])
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=1) + "\n")
-    with open(options.out.with_suffix(".answers.jsonl"), "w", encoding="utf-8") as file:
-        for r in records:
-            line = {"id": r["id"], "truth": r["answer"]}
-            line.update(
-                (engine, by_id[r["id"]] and by_id[r["id"]][0]) for engine, by_id in answers.items()
-            )
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
     print(results_table(results))
 
 
