@@ -1,0 +1,78 @@
+"""The card, and the way back from an exported folder to a training folder."""
+
+import json
+import os
+import tempfile
+import unittest
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+try:
+    import torch
+
+    import card
+    import network
+    from export import export
+    from restore import restore
+except ImportError as missing:
+    raise unittest.SkipTest(f"no training packages: {missing}")
+
+LOG = {
+    "parameters": 1234567,
+    "steps": 1000,
+    "items": 65000,
+    "seconds": 7200,
+    "planned_items": 100000,
+    "device": "cpu",
+    "scores": [[1000, 65000, {"read": [0.5, 0.75]}]],
+}
+RESULTS = {
+    "engines": ["qwenvl", "transformers"],
+    "items": 400,
+    "skills": {
+        "read": {"items": 200, "qwenvl": 0.9, "transformers": 0.9, "same": 200, "compared": 200},
+        "counting": {"items": 200, "qwenvl": 0.99, "transformers": 0.99, "same": 1, "compared": 1},
+    },
+}
+
+
+class Card(unittest.TestCase):
+    def test_numbers_are_those_of_the_log_and_of_the_evaluation(self):
+        text = card.text(LOG, RESULTS)
+        self.assertIn("1,000 steps over 65,000 items took 2.0 hours on processor cores.", text)
+        self.assertIn("1 of 2 targets are met; not met: `read`.", text)
+        self.assertIn("| `read` | 50.0% | 75.0% |", text)
+        self.assertIn("--items 200000", text)
+
+    def test_it_says_so_when_nothing_was_measured(self):
+        self.assertIn("Not measured yet.", card.text(LOG, None))
+
+    def test_every_skill_shows_a_prompt(self):
+        lines = card.prompts().split("\n")
+        self.assertEqual(len(lines), len(card.SKILLS))
+
+
+class WayBack(unittest.TestCase):
+    def test_a_restored_folder_holds_the_rounded_weights_and_the_progress(self):
+        with tempfile.TemporaryDirectory() as folder:
+            work, out, again = (Path(folder) / name for name in ("work", "out", "again"))
+            work.mkdir()
+            model = network.build("tiny").state_dict()
+            state = {"size": "tiny", "step": 7, "history": [[7, 70, 0.5, 0.5]]}
+            others = {"helper": {"w": torch.ones(1)}}
+            torch.save({**state, **others, "model": model}, work / "weights.pt")
+            (work / "log.json").write_text(json.dumps(LOG))
+            export(work, out, None)
+            restore(out, again)
+            restored = torch.load(again / "weights.pt", weights_only=True)
+            weights = restored.pop("model")
+            self.assertEqual(restored, state)
+            for name, value in model.items():
+                self.assertTrue(weights[name].equal(value.to(torch.bfloat16).float()), name)
+            with self.assertRaises(SystemExit):
+                restore(out, again)
+
+
+if __name__ == "__main__":
+    unittest.main()
