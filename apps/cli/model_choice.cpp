@@ -63,10 +63,11 @@ std::string chosen_model(const std::string& given) {
                             "first with: hf download {0}, or name a folder with --model",
                             kPublishedModel, demo_is_missing()));
   }
-  note(fmt::format("demo model: a small model for a narrow world, described in {}/README.md; about "
-                   "anything else it answers, but wrongly. Get the real one (7.5 GB) with: hf "
-                   "download {}",
-                   printable(folder), kPublishedModel));
+  note(
+      fmt::format("demo model: a small model for a narrow world, described in {}/README.md; about "
+                  "anything else it answers, but wrongly. Get the real one (7.5 GB) with: hf "
+                  "download {}",
+                  printable(folder), kPublishedModel));
   return folder;
 }
 

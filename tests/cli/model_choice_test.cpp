@@ -1,5 +1,5 @@
-// Which model answers when none is named: the published one from the cache, else the demo model that
-// lies beside the program. The tiny checkpoint takes the place of both.
+// Which model answers when none is named: the published one from the cache, else the demo model
+// that lies beside the program. The tiny checkpoint takes the place of both.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -86,10 +86,9 @@ TEST_F(ModelChoice, AProgramCalledThroughALinkFindsItsDemoModel) {
   put_model(installed_demo());
   const std::string link = folder_ / "link";
   fs::create_symlink(program(), link);
-  const Outcome outcome =
-      Running({"inspect"}, "", "", {{"QWENVL_MODEL", ""}, {"HF_HUB_CACHE", folder_ / "cache"}},
-              link)
-          .wait();
+  const Outcome outcome = Running({"inspect"}, "", "",
+                                  {{"QWENVL_MODEL", ""}, {"HF_HUB_CACHE", folder_ / "cache"}}, link)
+                              .wait();
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
 }
 

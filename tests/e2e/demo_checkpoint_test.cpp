@@ -182,8 +182,8 @@ TEST_F(DemoCheckpoint, AConversationTurnsFromOneSampleToTheNext) {
   const std::vector<Sample> samples = in_one_line();
   ASSERT_GE(samples.size(), 2U);
   const Outcome outcome = run_program(
-      {"chat"}, "/image " + samples[0].pictures[0] + "\n" + samples[0].prompt + "\n/clear\n/image " +
-                    samples[1].pictures[0] + "\n" + samples[1].prompt + "\n");
+      {"chat"}, "/image " + samples[0].pictures[0] + "\n" + samples[0].prompt +
+                    "\n/clear\n/image " + samples[1].pictures[0] + "\n" + samples[1].prompt + "\n");
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(outcome.out, samples[0].truth_text + "\n" + samples[1].truth_text + "\n");
 }
