@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/log.h"
 #include "models/qwen2_5_vl/preprocess.h"
 
 namespace qwenvl::qwen2_5_vl {
@@ -54,7 +55,12 @@ class ClipSizes {
     double high = std::min(kFrameMaxTokens * area, total / static_cast<double>(n_frames_) * 2);
     high = std::max(high, std::trunc(low * 1.05));
     if (wish_.frame.max_pixels) {
-      high = std::min(high, static_cast<double>(*wish_.frame.max_pixels));
+      const double wanted = static_cast<double>(*wish_.frame.max_pixels);
+      if (wanted > high) {
+        log(LogLevel::warning, "clip: max_pixels {} is more than the {} a frame may have", wanted,
+            high);
+      }
+      high = std::min(high, wanted);
     }
     if (low > high) {
       fail(ErrorKind::bad_request,
@@ -118,6 +124,18 @@ Steps settle(const Image& first, const ClipSizes& sizes) {
   return steps;
 }
 
+// The reference goes on where the loader makes other frames as large as the first.
+void check_same_size(std::int64_t i, const Image& frame, PixelSize first, bool is_loaded_alike) {
+  if (is_loaded_alike) {
+    log(LogLevel::warning, "clip: frame {} is {}×{}, the first {}×{}: both are resized to one size",
+        i + 1, frame.width, frame.height, first.width, first.height);
+    return;
+  }
+  fail(ErrorKind::bad_request,
+       "clip: frame {} is {}×{}, expected {}×{} like the first: all frames of a clip have one size",
+       i + 1, frame.width, frame.height, first.width, first.height);
+}
+
 // One frame through its three sizes. After the budget's step frames are float tensors, so the last
 // step neither rounds nor clamps; frames that come from elsewhere are 8-bit tensors.
 void append(Image frame, const Steps& steps, const PreprocessOptions& options,
@@ -172,11 +190,8 @@ VisionInput prepare_clip(std::int64_t n_frames, const FrameSource& frame, const 
              input.n_tokens, wish.max_tokens);
       }
     }
-    if (sizes.loaded(image) != steps.loaded) {
-      fail(ErrorKind::bad_request,
-           "clip: frame {} is {}×{}, expected {}×{} like the first: all frames of a clip have one "
-           "size",
-           i + 1, image.width, image.height, first.width, first.height);
+    if (PixelSize{image.height, image.width} != first) {
+      check_same_size(i, image, first, steps.loaded == sizes.loaded(image));
     }
     append(std::move(image), steps, options, input);
   }
