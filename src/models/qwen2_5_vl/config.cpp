@@ -203,11 +203,16 @@ Config parse_config(const std::string& json, const std::string& where) {
 }
 
 PreprocessorConfig parse_preprocessor_config(const std::string& json, const std::string& where,
-                                             const VisionConfig& vision) {
+                                             const VisionConfig& vision, PreprocessorKind kind) {
   PreprocessorConfig p;
+  const bool is_video = kind == PreprocessorKind::video;
+  if (is_video) {  // the class defaults: 128 and 768 tokens a frame
+    p.min_pixels = 128 * 784;
+    p.max_pixels = 768 * 784;
+  }
   if (json.empty()) return p;
   JsonFields fields = JsonFields::parse(json, where);
-  if (const auto nested = fields.object("image_processor"))
+  if (const auto nested = fields.object(is_video ? "video_processor" : "image_processor"))
     fields = *nested;  // processor_config.json
   // Explicit limits, else size.shortest_edge / longest_edge, else the class defaults.
   constexpr std::int64_t kMost = std::int64_t{1} << 40;
