@@ -20,7 +20,8 @@ inline const std::string kExpected = std::string(QWENVL_TEST_DATA) + "/e2e/expec
 
 struct Sample {
   std::string id;
-  std::vector<std::string> pictures;
+  std::vector<std::string> pictures;  // one, or the frames of a clip
+  double fps = 0;                     // of a clip; 0: a picture
   std::string prompt;
   bool is_picture_first = true;
   std::string tool;    // its definition, "" without one
@@ -46,6 +47,7 @@ inline std::vector<Sample> expected_samples() {
       for (const std::string name : record.at("frames")) {
         sample.pictures.push_back(kSource + "/samples/" + name);
       }
+      sample.fps = record.at("fps");
       sample.prompt = record.at("prompt");
       sample.is_picture_first = record.at("picture_first");
       if (!record.at("tool").is_null()) sample.tool = record.at("tool").dump();
@@ -57,10 +59,16 @@ inline std::vector<Sample> expected_samples() {
   return out;
 }
 
+inline Part media_of(const Sample& sample) {
+  if (sample.fps == 0) return Part::picture(sample.pictures.at(0));
+  std::vector<Picture> frames;
+  for (const std::string& name : sample.pictures) frames.emplace_back().source = name;
+  return Part::clip(std::move(frames), {.fps = sample.fps});
+}
+
 inline Request request_of(const Sample& sample) {
   std::vector<Part> parts = {Part::words(sample.prompt)};
-  const auto place = sample.is_picture_first ? parts.begin() : parts.end();
-  parts.insert(place, Part::picture(sample.pictures.at(0)));
+  parts.insert(sample.is_picture_first ? parts.begin() : parts.end(), media_of(sample));
   Request request;
   request.messages = {{"user", std::move(parts)}};
   request.sampling.do_sample = false;

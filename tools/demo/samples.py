@@ -18,10 +18,13 @@ def read_samples(folder=SAMPLES):
 
 
 def arguments(record, folder=SAMPLES):
-    """What follows `qwenvl ask` for the sample of one picture."""
-    parts = [str(folder / record["frames"][0]), record["prompt"]]
+    """What follows `qwenvl ask` for the sample."""
+    media = folder / record["frames"][0]
+    parts = [str(media.parent if record["fps"] else media), record["prompt"]]
     if not record["picture_first"]:
         parts.reverse()
+    if record["fps"]:  # frames are sized like pictures, as in training
+        parts += ["--fps", f"{record['fps']:g}", "--resize-rule", "qwen_vl_utils11"]
     if record["tool"]:
         parts += ["--tools", str(folder / f"{record['id']}.tools.json")]
     return parts
