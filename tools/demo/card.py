@@ -113,9 +113,9 @@ def measured(results):
     verdict = f"{len(shares) - len(missed)} of {len(shares)} targets are met"
     verdict += f"; not met: {', '.join(missed)}." if missed else "."
     intro = (
-        f"{results['items']:,} held-out items, each answered greedily in float32 by the engines of "
-        "the table (`tools/demo/evaluate.py`). `tools/demo/metrics.py` defines what is counted; a "
-        "broken answer counts nothing."
+        f"{results['items']:,} held-out items, each answered greedily by the engines of the table, "
+        "in float32 unless said otherwise (`tools/demo/evaluate.py`). `tools/demo/metrics.py` "
+        "defines what is counted; a broken answer counts nothing."
     )
     return f"{wrapped(intro)}\n\n{results_table(results)}\n\n{wrapped(verdict)}"
 

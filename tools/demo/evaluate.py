@@ -3,11 +3,12 @@
 
     evaluate.py --checkpoint FOLDER --items FOLDER --out results.json
                 [--program build/release/qwenvl] [--transformers] [--count 200] [--skills A,B]
-                [--jobs N]
+                [--bfloat16] [--jobs N]
 
 The items folder (pictures as PNG, items.jsonl) is written when it does not exist yet, and is good
-for any other program. Answers are greedy, in float32. Every answer is noted at once in
-results.answers.jsonl; a later run asks only what is not there for this checkpoint and these items.
+for any other program. Answers are greedy, in float32; --bfloat16 asks qwenvl a second time in the
+arithmetic it takes by itself. Every answer is noted at once in results.answers.jsonl; a later run
+asks only what is not there for this checkpoint and these items.
 Both engines are asked one item at a time, several items side by side: batches would be no faster on
 a processor, and padding might cost a token. qwenvl takes no clips yet, so those skills are measured
 with transformers alone.
@@ -34,6 +35,7 @@ from metrics import results_table, share
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 LONGEST = 512  # new tokens
+FLOAT32, BFLOAT16, REFERENCE = "qwenvl", "qwenvl bf16", "transformers"  # engines
 
 
 def write_items(folder, split, skills, count, level):
@@ -74,7 +76,7 @@ def ask_qwenvl(options, record):
     picture = str(options.items / record["frames"][0])
     parts = [picture, record["prompt"]] if record["picture_first"] else [record["prompt"], picture]
     command = [str(options.program), "ask", "--model", str(options.checkpoint), "--json"]
-    command += ["--greedy", "--compute", "float32", "--max-new-tokens", str(LONGEST)]
+    command += ["--greedy", "--compute", options.compute, "--max-new-tokens", str(LONGEST)]
     command += ["--system", SYSTEM]
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as tools:
         if record["tool"]:
@@ -224,6 +226,14 @@ def same_tokens(names, one, other, ends):
     return [without_end(a[1], ends) == without_end(b[1], ends) for a, b in both]
 
 
+def agreement(names, answers, pair, ends):
+    """[items with the same tokens, items compared] of two engines; None when one was not asked."""
+    if not set(pair) <= set(answers):
+        return None
+    same = same_tokens(names, *(answers[engine] for engine in pair), ends)
+    return [sum(same), len(same)]
+
+
 def summary(records, answers, ends):
     """Shares per skill and engine, and on how many items two engines gave the same tokens."""
     results = {"engines": list(answers), "items": len(records), "skills": {}}
@@ -233,10 +243,9 @@ def summary(records, answers, ends):
         for engine, by_id in answers.items():
             pairs = [(by_id[r["id"]][0], r["truth"]) for r in group if by_id[r["id"]]]
             row[engine] = share(skill, pairs) if pairs else None
-        if len(answers) == 2:
-            names = [r["id"] for r in group]
-            same = same_tokens(names, *answers.values(), ends)
-            row["compared"], row["same"] = len(same), sum(same)
+        names = [r["id"] for r in group]
+        row["same_tokens"] = agreement(names, answers, (FLOAT32, REFERENCE), ends)
+        row["same_in_bfloat16"] = agreement(names, answers, (FLOAT32, BFLOAT16), ends)
         results["skills"][skill] = row
     return results
 
@@ -249,6 +258,7 @@ def parse():
     add("--out", type=Path, required=True, help="results.json; the answers are kept beside it")
     add("--program", type=Path, help="the qwenvl program")
     add("--transformers", action="store_true", help="measure with transformers too")
+    add("--bfloat16", action="store_true", help="ask qwenvl in bfloat16, too, for information")
     add("--count", type=int, default=200, help="items of each skill")
     add("--skills", default=",".join(SKILLS))
     add("--split", choices=SPLITS, default="held_out")
@@ -260,9 +270,28 @@ def parse():
         parser.error(f"no skill {', '.join(unknown)}; there are {', '.join(SKILLS)}")
     if not options.program and not options.transformers:
         parser.error("nothing to measure: give --program, --transformers or both")
+    if options.bfloat16 and not options.program:
+        parser.error("--bfloat16: asks qwenvl, so give --program")
     if options.jobs < 1:
         parser.error("--jobs: expected 1 or more")
     return options
+
+
+def engines(options):
+    """Name: how to ask it; qwenvl in float32 first, because targets are judged by the first."""
+
+    def qwenvl(compute):
+        computing = argparse.Namespace(**vars(options), compute=compute)
+        return lambda records: qwenvl_answers(computing, records)
+
+    asked = {}
+    if options.program:
+        asked[FLOAT32] = qwenvl("float32")
+    if options.transformers:
+        asked[REFERENCE] = lambda records: reference_answers(options, records)
+    if options.bfloat16:
+        asked[BFLOAT16] = qwenvl("bfloat16")
+    return asked
 
 
 def main():
@@ -274,15 +303,10 @@ def main():
         raise SystemExit(f"evaluate: {options.items} has no items of {', '.join(options.skills)}")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     known = AnswerFile(options.out.with_suffix(".answers.jsonl"), options.checkpoint)
-    answers = {}
-    if options.program:
-        answers["qwenvl"] = collect(
-            known, "qwenvl", records, lambda some: qwenvl_answers(options, some)
-        )
-    if options.transformers:
-        answers["transformers"] = collect(
-            known, "transformers", records, lambda some: reference_answers(options, some)
-        )
+    answers = {
+        engine: collect(known, engine, records, stream)
+        for engine, stream in engines(options).items()
+    }
     generation = json.loads((options.checkpoint / "generation_config.json").read_text())
     results = summary(records, answers, generation["eos_token_id"])
     options.out.write_text(json.dumps(results, indent=1) + "\n")

@@ -27,13 +27,17 @@ LOG = {
     "device": "cpu",
     "scores": [[1000, 65000, {"read": [0.5, 0.75]}]],
 }
+
+
+def row(value):
+    shares = {"qwenvl": value, "transformers": value}
+    return {"items": 200, "same_tokens": [200, 200], "same_in_bfloat16": [190, 200], **shares}
+
+
 RESULTS = {
     "engines": ["qwenvl", "transformers"],
     "items": 400,
-    "skills": {
-        "read": {"items": 200, "qwenvl": 0.9, "transformers": 0.9, "same": 200, "compared": 200},
-        "counting": {"items": 200, "qwenvl": 0.99, "transformers": 0.99, "same": 1, "compared": 1},
-    },
+    "skills": {"read": row(0.9), "counting": row(0.99)},
 }
 
 
@@ -44,6 +48,8 @@ class Card(unittest.TestCase):
         self.assertIn("1 of 2 targets are met; not met: `read`.", text)
         self.assertIn("| `read` | 50.0% | 75.0% |", text)
         self.assertIn("--items 200000", text)
+        self.assertIn("float32: 400 of 400 items, 100.0% (target ≥ 99%; met: yes)", text)
+        self.assertIn("its float32 run on 380 of 400 items, 95.0%.", text)
 
     def test_it_says_so_when_nothing_was_measured(self):
         self.assertIn("Not measured yet.", card.text(LOG, None))

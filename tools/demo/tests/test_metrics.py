@@ -53,7 +53,8 @@ class Parts(unittest.TestCase):
     def test_the_table_judges_by_the_first_engine_that_answered(self):
         def row(qwenvl, transformers, same, compared):
             shares = {"qwenvl": qwenvl, "transformers": transformers}
-            return {"items": 2, "same": same, "compared": compared, **shares}
+            pairs = {"same_tokens": [same, compared], "same_in_bfloat16": None}
+            return {"items": 2, **pairs, **shares}
 
         skills = {
             "read": row(0.995, 0.5, 1, 2),
