@@ -60,17 +60,17 @@ of their own. Items are written `split/skill/number`, as in `samples/truths.json
 
 {training}
 
-To go on, `training.json` says how far it went (weights are rounded to bfloat16, the optimiser
-starts anew):
+To go on, `training.json` says how far it went (the weights are rounded to bfloat16; the optimiser
+and the heads that only help in training start anew):
 
 ```sh
 python3 tools/demo/restore.py checkpoints/demo --work ../demo-training
-python3 tools/demo/train.py --work ../demo-training --items {next_items}
+python3 tools/demo/train.py --work ../demo-training --lessons {next_lessons}
 ```
 
 ## Licence
 
-Apache-2.0, as the project ([LICENSE](../../LICENSE)). The tokenizer's entries are the first of the
+Apache-2.0, as the project. The tokenizer's entries are the first of the
 vocabulary that Qwen2.5 publishes under Apache-2.0.
 """
 
@@ -83,8 +83,10 @@ def cost(log):
     """How long the training took, in words."""
     where = "on processor cores" if log["device"] == "cpu" else f"on one {log['device']}"
     hours = log["seconds"] / 3600
-    sentence = f"{log['steps']:,} steps over {log['items']:,} items took {hours:.1f} hours {where}."
-    return wrapped(f"{sentence} Loss and held-out answers over the items seen:")
+    return wrapped(
+        f"{log['steps']:,} steps over {log['lessons']:,} lessons (a picture or a clip with several "
+        f"questions) took {hours:.1f} hours {where}. Loss and held-out answers over the lessons:"
+    )
 
 
 def training_scores(log):
@@ -142,5 +144,5 @@ def text(log, results):
         prompts=prompts(),
         cost=cost(log),
         training=training_scores(log),
-        next_items=2 * log["planned_items"],
+        next_lessons=2 * log["planned_lessons"],
     )

@@ -3,8 +3,8 @@
 
     restore.py checkpoints/demo --work FOLDER
 
-The weights have been rounded to bfloat16 and the optimiser is gone; step, place in the stream and
-curves are those of training.json.
+The weights have been rounded to bfloat16, the optimiser is gone and the heads that only help in
+training are fresh; step, place in the stream and curves are those of training.json.
 Before: export.py.   After: train.py.
 """
 
@@ -35,7 +35,8 @@ def restore(checkpoint, work):
     for name in ("state.pt", "weights.pt"):
         if (work / name).exists():
             raise SystemExit(f"restore: {work} already has a {name}; give a fresh folder")
-    torch.save({**state, "model": model.state_dict()}, work / "weights.pt")
+    weights = {"model": model.state_dict(), "helpers": network.Helpers(model).state_dict()}
+    torch.save({**state, **weights}, work / "weights.pt")
     print(f"{work}: step {state['step']} restored from {checkpoint}")
 
 

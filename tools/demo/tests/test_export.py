@@ -21,9 +21,9 @@ except ImportError as missing:
 LOG = {
     "parameters": 1234567,
     "steps": 1000,
-    "items": 65000,
+    "lessons": 65000,
     "seconds": 7200,
-    "planned_items": 100000,
+    "planned_lessons": 100000,
     "device": "cpu",
     "scores": [[1000, 65000, {"read": [0.5, 0.75]}]],
 }
@@ -43,11 +43,12 @@ RESULTS = {
 
 class Card(unittest.TestCase):
     def test_numbers_are_those_of_the_log_and_of_the_evaluation(self):
-        text = card.text(LOG, RESULTS)
-        self.assertIn("1,000 steps over 65,000 items took 2.0 hours on processor cores.", text)
+        text = " ".join(card.text(LOG, RESULTS).split())
+        self.assertIn("1,000 steps over 65,000 lessons", text)
+        self.assertIn("took 2.0 hours on processor cores.", text)
         self.assertIn("1 of 2 targets are met; not met: `read`.", text)
         self.assertIn("| `read` | 50.0% | 75.0% |", text)
-        self.assertIn("--items 200000", text)
+        self.assertIn("--lessons 200000", text)
         self.assertIn("float32: 400 of 400 items, 100.0% (target ≥ 99%; met: yes)", text)
         self.assertIn("its float32 run on 380 of 400 items, 95.0%.", text)
 
@@ -66,13 +67,14 @@ class WayBack(unittest.TestCase):
             work.mkdir()
             model = network.build("tiny").state_dict()
             state = {"size": "tiny", "step": 7, "history": [[7, 70, 0.5, 0.5]]}
-            others = {"helper": {"w": torch.ones(1)}}
+            others = {"helpers": {"w": torch.ones(1)}}
             torch.save({**state, **others, "model": model}, work / "weights.pt")
             (work / "log.json").write_text(json.dumps(LOG))
             export(work, out, None)
             restore(out, again)
             restored = torch.load(again / "weights.pt", weights_only=True)
-            weights = restored.pop("model")
+            weights, helpers = restored.pop("model"), restored.pop("helpers")
+            self.assertNotIn("w", helpers)
             self.assertEqual(restored, state)
             for name, value in model.items():
                 self.assertTrue(weights[name].equal(value.to(torch.bfloat16).float()), name)
