@@ -198,7 +198,8 @@ void add_ask(CLI::App& program, Chosen& chosen) {
   command.footer(kExamples);
   auto options = std::make_shared<AskOptions>();
 
-  CLI::Option* items = add_repeated(command, "ITEMS", "Pictures, folders of frames and text, in any order");
+  CLI::Option* items =
+      add_repeated(command, "ITEMS", "Pictures, folders of frames and text, in any order");
   items->expected(kMostItems,
                   CLI::detail::expected_max_vector_size);  // as a minimum, it is not enforced
   CLI::Option* image =

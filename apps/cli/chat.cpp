@@ -98,8 +98,8 @@ class Chat {
     const std::string command = line.substr(0, space);
     const std::string argument =
         space == std::string::npos ? "" : line.substr(line.find_first_not_of(' ', space));
-    const bool takes_argument = command == "/image" || command == "/clip" ||
-                                command == "/save" || command == "/load";
+    const bool takes_argument =
+        command == "/image" || command == "/clip" || command == "/save" || command == "/load";
     if (takes_argument && argument.empty()) {
       throw Error(ErrorKind::bad_request,
                   fmt::format("{} needs an argument; /help explains", command));
@@ -145,18 +145,18 @@ class Chat {
       throw Error(ErrorKind::bad_file, fmt::format("{}: no such picture", printable(source)));
     }
     if (kind == Item::Kind::clip) {
-      throw Error(ErrorKind::bad_request,
-                  fmt::format("{} is a folder: /clip adds its pictures as a clip",
-                              printable(source)));
+      throw Error(
+          ErrorKind::bad_request,
+          fmt::format("{} is a folder: /clip adds its pictures as a clip", printable(source)));
     }
     pending_.push_back(Part::picture(source, options_.media.pictures));
   }
 
   void add_clip(const std::string& folder) {
     if (folder == "-" || classify(folder) != Item::Kind::clip) {
-      throw Error(ErrorKind::bad_request,
-                  fmt::format("{}: no such folder; /clip takes a folder of pictures",
-                              printable(folder)));
+      throw Error(
+          ErrorKind::bad_request,
+          fmt::format("{}: no such folder; /clip takes a folder of pictures", printable(folder)));
     }
     pending_.push_back(make_clip(folder, options_.media));
   }
@@ -214,8 +214,8 @@ int run_chat(const ChatOptions& options) {
 }  // namespace
 
 void add_chat(CLI::App& program, Chosen& chosen) {
-  CLI::App& command =
-      *program.add_subcommand("chat", "Talk in several turns; pictures and clips may join on the way");
+  CLI::App& command = *program.add_subcommand(
+      "chat", "Talk in several turns; pictures and clips may join on the way");
   command.footer(std::string(kExamples) + "\n" + kCommands);
   auto options = std::make_shared<ChatOptions>();
   command.add_option("--system", options->system, "System message (unset: the model's own)")

@@ -81,9 +81,9 @@ bool is_picture_name(const std::string& name) {
 std::vector<Picture> frames_in(const std::string& folder) {
   std::error_code error;
   if (fs::exists(fs::path(folder) / "config.json", error)) {
-    throw Error(ErrorKind::bad_request,
-                fmt::format("'{}' is the folder of a model: pass it with --model",
-                            printable(folder)));
+    throw Error(
+        ErrorKind::bad_request,
+        fmt::format("'{}' is the folder of a model: pass it with --model", printable(folder)));
   }
   std::vector<Picture> frames;
   for (const std::string& name : picture_names_in(folder)) {

@@ -165,10 +165,9 @@ void add_media_options(CLI::App& command, MediaOptions& options) {
   command.add_option("--max-pixels", size.max_pixels, "Shrink pictures above this")
       ->check(whole(1, kMostPixels))
       ->group(group);
-  auto* height =
-      command.add_option("--resized-height", size.resized_height, "Ask for this size …")
-          ->check(whole(1, 65535))
-          ->group(group);
+  auto* height = command.add_option("--resized-height", size.resized_height, "Ask for this size …")
+                     ->check(whole(1, 65535))
+                     ->group(group);
   auto* width = command
                     .add_option("--resized-width", size.resized_width,
                                 "… rounded to the model's grid of 28 pixels")

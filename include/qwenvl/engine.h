@@ -1,4 +1,5 @@
-// The engine: a request (messages with pictures and clips) in, a stream of events (text, usage, timings) out.
+// The engine: a request (messages with pictures and clips) in, a stream of events (text, usage,
+// timings) out.
 //
 //   auto engine = qwenvl::Engine::open({.model = "Qwen/Qwen2.5-VL-3B-Instruct"});
 //   auto stream = engine.submit({.messages = {{"user", {Part::picture("photo.jpg"),
@@ -75,9 +76,9 @@ struct Request {
   std::vector<std::string> stop;        // stop strings; withheld from the text
   std::vector<std::string> tools_json;  // tool definitions: the model's tool template is used
   int n_logprobs = -1;                  // ≥ 0: log-probabilities of each token and of the n best
-  bool add_vision_id = false;           // "Picture 1: " before each picture, "Video 1: " before clips
-  bool allow_special_tokens = false;    // let message text contain control tokens like <|im_end|>
-  bool want_first_logits = false;       // fills Event::first_logits
+  bool add_vision_id = false;         // "Picture 1: " before each picture, "Video 1: " before clips
+  bool allow_special_tokens = false;  // let message text contain control tokens like <|im_end|>
+  bool want_first_logits = false;     // fills Event::first_logits
 };
 
 // ---- answers ---------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ struct ClipInfo {
   std::string name;
   int n_frames = 0;  // as given
   double fps = 0;
-  double seconds = 0;  // n_frames / fps
+  double seconds = 0;                           // n_frames / fps
   int original_width = 0, original_height = 0;  // of each frame
   int processed_width = 0, processed_height = 0;
   int n_tokens = 0;

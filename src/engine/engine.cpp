@@ -35,11 +35,10 @@ T chosen(const char* option, const std::string& value,
 
 PreprocessOptions preprocess_options(const EngineOptions& o) {
   PreprocessOptions p;
-  p.rule =
-      chosen<ResizeRule>("resize_rule", o.resize_rule,
-                         {{"qwen_vl_utils", ResizeRule::qwen_vl_utils},
-                          {"qwen_vl_utils11", ResizeRule::qwen_vl_utils11},
-                          {"hf", ResizeRule::hf}});
+  p.rule = chosen<ResizeRule>("resize_rule", o.resize_rule,
+                              {{"qwen_vl_utils", ResizeRule::qwen_vl_utils},
+                               {"qwen_vl_utils11", ResizeRule::qwen_vl_utils11},
+                               {"hf", ResizeRule::hf}});
   p.kernel = chosen<ResizeKernel>("resize_kernel", o.resize_kernel,
                                   {{"pillow", ResizeKernel::pillow},
                                    {"pillow12", ResizeKernel::pillow12},
@@ -146,7 +145,7 @@ struct Engine::Impl {
     } catch (const Error& e) {
       throw Error(e.kind(), decoded.name + ": " + e.what());
     }
-    info = {decoded.name,   decoded.image.width, decoded.image.height,
+    info = {decoded.name,  decoded.image.width, decoded.image.height,
             input.width(), input.height(),      static_cast<int>(input.n_tokens)};
     return input;
   }

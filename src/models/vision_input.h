@@ -41,8 +41,8 @@ struct PreprocessOptions {
 struct ClipWish {
   SizeWish frame;
   std::optional<std::int64_t> total_pixels;  // of all frames, as a budget
-  double fps = 2;               // at which the frames were sampled
-  std::int64_t max_tokens = 0;  // more are refused before the frames are resized
+  double fps = 2;                            // at which the frames were sampled
+  std::int64_t max_tokens = 0;               // more are refused before the frames are resized
 };
 
 // The frames of a clip, asked for once each and in order, so that one is held in its own size.

@@ -128,8 +128,7 @@ TEST_F(Ask, TakesAFolderForAClipWithItsFramesInNaturalOrder) {
 TEST_F(Ask, ReportsAClipOnStandardErrorAndTakesTwoFramesASecondWhereNoneAreGiven) {
   const std::string clip = folder_ / "clip";
   std::filesystem::create_directories(clip);
-  for (int k = 1; k <= 3; ++k)
-    write_file(fmt::format("{}/{}.bmp", clip, k), bmp_bytes(112, 112));
+  for (int k = 1; k <= 3; ++k) write_file(fmt::format("{}/{}.bmp", clip, k), bmp_bytes(112, 112));
   const Outcome outcome = ask({clip, photo_, "Compare", "--resize-rule", "qwen_vl_utils11"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_NE(outcome.err.find("clip: 3 frames of 112x112, 2 a second: 1.5 s, seen as 112x112 (32 "
@@ -239,11 +238,17 @@ const Refusal kRefusals[] = {
     {"MissingForcedPicture", {"--image", "missing", "What?"}, 3, "missing"},
     {"FolderWithoutPictures", {"FOLDER/empty", "What?"}, 2, "is a folder without pictures"},
     {"FolderOfAModel", {kTinyModel, "What?"}, 2, "is the folder of a model: pass it with --model"},
-    {"FramesOfTwoSizes", {"FOLDER/mixed", "--resize-rule", "hf"}, 2, "mixed: clip: frame 2 is 60×90"},
+    {"FramesOfTwoSizes",
+     {"FOLDER/mixed", "--resize-rule", "hf"},
+     2,
+     "mixed: clip: frame 2 is 60×90"},
     {"NoFramesASecond", {"FOLDER/mixed", "--fps", "0"}, 2, "--fps"},
     {"NanFramesASecond", {"FOLDER/mixed", "--fps", "nan"}, 2, "'nan' is not a number"},
     {"FramesASecondOfAPicture", {"PHOTO", "--fps", "2"}, 2, "--fps and --total-pixels do nothing"},
-    {"TooFewPixelsForAFrame", {"FOLDER/mixed", "--max-pixels", "50176"}, 2, "lower min_pixels, too"},
+    {"TooFewPixelsForAFrame",
+     {"FOLDER/mixed", "--max-pixels", "50176"},
+     2,
+     "lower min_pixels, too"},
     {"UnknownTemporalIds", {"Hi", "--temporal-ids", "magic"}, 2, "magic"},
     {"StandardInputTwice", {"-", "-"}, 3, "standard input: empty"},
     {"EmptyStandardInput", {"-", "What?"}, 3, "standard input: empty"},

@@ -49,8 +49,8 @@ TEST_F(Chat, PutsAClipIntoTheNextMessageAndSavesItsFramesAndTheirRate) {
   std::filesystem::create_directories(clip);
   write_file(clip + "/1.bmp", bmp_bytes(112, 112));
   write_file(clip + "/2.bmp", bmp_bytes(112, 112));
-  const std::vector<std::string> options = {"chat", "--greedy", "--max-new-tokens", "3",
-                                            "--fps", "0.5"};
+  const std::vector<std::string> options = {"chat", "--greedy", "--max-new-tokens",
+                                            "3",    "--fps",    "0.5"};
   const Outcome saved = run(options, "/clip " + clip + "\nWhen?\n/save " + file_ + "\nAgain\n");
   EXPECT_EQ(saved.exit_code, 0) << saved.err;
   EXPECT_EQ(messages()[0]["content"][0], (Json{{"type", "video"},
@@ -115,7 +115,9 @@ TEST_F(Chat, StopsAScriptAtItsFirstMistake) {
 }
 
 TEST_F(Chat, RefusesSavedConversationsItDoesNotUnderstand) {
-  const char* files[] = {"[]", "{}", R"({"messages": [{"role": "user"}]})",
+  const char* files[] = {"[]",
+                         "{}",
+                         R"({"messages": [{"role": "user"}]})",
                          R"({"messages": [{"role": "user", "content": 5}]})",
                          R"({"messages": [{"role": "user", "content": [{"type": "sound"}]}]})",
                          R"({"messages": [{"role": "user", "content": [{"type": "video",

@@ -53,7 +53,7 @@ Part part_of(const Json& item) {
 TEST(ClipsGolden, every_generation_equals_the_reference_token_for_token) {
   EngineOptions options = tiny_options();
   options.compute = ComputeType::float32;
-  options.temporal_ids = "int";  // as in the version that made the file
+  options.temporal_ids = "int";       // as in the version that made the file
   options.prefill_chunk_tokens = 61;  // cuts through frames
   Engine engine = Engine::open(options);
   const Json golden = testing::golden_json("model/clips.json");
@@ -67,8 +67,7 @@ TEST(ClipsGolden, every_generation_equals_the_reference_token_for_token) {
     request.sampling.repetition_penalty = 1.0f;
     request.sampling.eos_token_ids.reset();
     EXPECT_EQ(engine.render(request), item.at("text").get<std::string>());
-    EXPECT_EQ(engine.prompt_ids(request),
-              item.at("input_ids").get<std::vector<std::int32_t>>());
+    EXPECT_EQ(engine.prompt_ids(request), item.at("input_ids").get<std::vector<std::int32_t>>());
     EXPECT_EQ(ids_of(collect(engine.submit(request)).choices.at(0)),
               item.at("generated_ids").get<std::vector<std::int32_t>>());
   }
@@ -133,6 +132,19 @@ TEST(Clips, TimeChangesTheAnswersScoresButNotTheirPlace) {
   EXPECT_NE(logits(slow), logits(fast));
 }
 
+TEST(Clips, TakeTheLimitsOfTheVideoProcessorWhereTheCheckpointHasThem) {
+  const TemporaryFolder folder;
+  std::filesystem::copy(data_path("checkpoints/tiny"), folder.path(),
+                        std::filesystem::copy_options::recursive);
+  folder.write("video_preprocessor_config.json",
+               R"({"size": {"shortest_edge": 3136, "longest_edge": 12544}})");
+  EngineOptions options = tiny_options();
+  options.model = folder.path().string();
+  Engine engine = Engine::open(options);
+  const Answer answer = collect(engine.submit(ask_about_clip(frames_of("square", 2), {}, 1)));
+  EXPECT_EQ(answer.clips.at(0).processed_width, 112);
+}
+
 struct Refusal {
   const char* name;
   Request request;
@@ -155,7 +167,8 @@ std::vector<Refusal> refusals() {
   std::vector<Picture> many(400, frames_of("ball", 1)[0]);
   return {
       {"NoFrames", ask_about_clip({}, small()), "clip: found no frames"},
-      {"FramesOfDifferentSizes", ask_about_clip(mixed, small()), "frame0.png: clip: frame 2 is 420×300"},
+      {"FramesOfDifferentSizes", ask_about_clip(mixed, small()),
+       "frame0.png: clip: frame 2 is 420×300"},
       {"NoTime", ask_about_clip(frames_of("ball", 2), never), "fps: found 0, expected"},
       {"TimeThatIsNoNumber", ask_about_clip(frames_of("ball", 2), unknown), "fps: found nan"},
       {"HalfASize", ask_about_clip(frames_of("ball", 2), half), "resized_height and resized_width"},

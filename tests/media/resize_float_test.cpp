@@ -14,8 +14,7 @@ Image pattern(int height, int width) {
   for (int y = 0; y < height; ++y) {
     for (int x = 0; x < width; ++x) {
       for (int c = 0; c < 3; ++c) {
-        image.rgb.push_back(
-            static_cast<std::uint8_t>(7 * x + 13 * y + 50 * c + x * y % (11 + c)));
+        image.rgb.push_back(static_cast<std::uint8_t>(7 * x + 13 * y + 50 * c + x * y % (11 + c)));
       }
     }
   }

@@ -67,10 +67,9 @@ TEST(ClipsGolden, sizes_and_patches_of_all_rules_equal_the_reference_bit_for_bit
     PreprocessorConfig limits;
     limits.min_pixels = item.at("limits")[0];
     limits.max_pixels = item.at("limits")[1];
-    const VisionInput input =
-        prepare_clip(static_cast<std::int64_t>(item.at("frames").size()),
-                     source_of(item.at("frames")), clip_wish_of(item.at("options")), options,
-                     vision, limits);
+    const VisionInput input = prepare_clip(
+        static_cast<std::int64_t>(item.at("frames").size()), source_of(item.at("frames")),
+        clip_wish_of(item.at("options")), options, vision, limits);
     EXPECT_EQ(item.at("grid_thw"), (Json{input.grid.t, input.grid.h, input.grid.w}));
     EXPECT_EQ(patches_sha256(input, vision), item.at("pixels").get<std::string>());
   }
@@ -95,8 +94,8 @@ LaidOut lay_out_case(const Model& model, const Tokenizer& tokenizer, const Json&
       message.parts.push_back({TemplatePart::Kind::text, part.at("text")});
     } else if (part.at("type") == "image") {
       message.parts.push_back({TemplatePart::Kind::image, ""});
-      out.media.push_back(model.prepare_image(
-          load("images/" + part.at("image").get<std::string>()), wish_of(part), options));
+      out.media.push_back(model.prepare_image(load("images/" + part.at("image").get<std::string>()),
+                                              wish_of(part), options));
     } else {
       message.parts.push_back({TemplatePart::Kind::video, ""});
       const Json& frames = part.at("video");
@@ -140,7 +139,8 @@ TEST(ClipsGolden, grids_seconds_ids_and_positions_equal_the_reference) {
 
 // ---- what is refused -------------------------------------------------------------------------
 
-std::string error_of_clip(std::vector<Image> frames, ClipWish wish, PreprocessOptions options = {}) {
+std::string error_of_clip(std::vector<Image> frames, ClipWish wish,
+                          PreprocessOptions options = {}) {
   if (wish.max_tokens == 0) wish.max_tokens = 4096;
   return error_of([&] {
     prepare_clip(static_cast<std::int64_t>(frames.size()),
@@ -150,7 +150,8 @@ std::string error_of_clip(std::vector<Image> frames, ClipWish wish, PreprocessOp
 }
 
 Image plain(int height, int width) {
-  return {height, width, std::vector<std::uint8_t>(static_cast<std::size_t>(height * width * 3), 9)};
+  return {height, width,
+          std::vector<std::uint8_t>(static_cast<std::size_t>(height * width * 3), 9)};
 }
 
 TEST(ClipErrors, no_frames) {

@@ -10,8 +10,7 @@ for any other program. Answers are greedy, in float32; --bfloat16 asks qwenvl a 
 arithmetic it takes by itself. Every answer is noted at once in results.answers.jsonl; a later run
 asks only what is not there for this checkpoint and these items.
 Both engines are asked one item at a time, several items side by side: batches would be no faster on
-a processor, and padding might cost a token. qwenvl takes no clips yet, so those skills are measured
-with transformers alone.
+a processor, and padding might cost a token.
 Before: export.py.   After: the table goes into the card (export.py --results).
 """
 
@@ -70,19 +69,25 @@ def read_items(folder, skills, count):
 
 
 def ask_qwenvl(options, record):
-    """(answer, token ids) of one still; None for a clip."""
-    if record["fps"]:
-        return None
-    picture = str(options.items / record["frames"][0])
-    parts = [picture, record["prompt"]] if record["picture_first"] else [record["prompt"], picture]
+    """(answer, token ids) of one item."""
     command = [str(options.program), "ask", "--model", str(options.checkpoint), "--json"]
     command += ["--greedy", "--compute", options.compute, "--max-new-tokens", str(LONGEST)]
     command += ["--system", SYSTEM]
-    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as tools:
+    frames = [(options.items / name).resolve() for name in record["frames"]]
+    with tempfile.TemporaryDirectory() as folder:
+        media = str(frames[0])
+        if record["fps"]:  # a folder of frames is a clip
+            media = f"{folder}/clip"
+            os.mkdir(media)
+            for number, frame in enumerate(frames):
+                os.symlink(frame, f"{media}/{number}{frame.suffix}")
+            # Frames are sized like pictures, as in features.py.
+            command += ["--fps", str(record["fps"]), "--resize-rule", "qwen_vl_utils11"]
         if record["tool"]:
-            json.dump([record["tool"]], tools, ensure_ascii=False)
-            tools.flush()
-            command += ["--tools", tools.name]
+            tools = Path(folder) / "tools.json"
+            tools.write_text(json.dumps([record["tool"]], ensure_ascii=False), encoding="utf-8")
+            command += ["--tools", str(tools)]
+        parts = [media, record["prompt"]] if record["picture_first"] else [record["prompt"], media]
         done = subprocess.run(command + parts, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"evaluate: {record['id']}: exit {done.returncode}\n{done.stderr}")

@@ -36,7 +36,8 @@ def ball(k):
 def bars(k):
     """Stripes that move, 150 x 61: thin, and no multiple of anything."""
     y, x = numpy.meshgrid(numpy.arange(61), numpy.arange(150), indexing="ij")
-    return numpy.stack([255 * ((x + 4 * k) // 11 % 2), 255 - 4 * y, (x * y // 40 + 30 * k) % 256], -1)
+    stripes = 255 * ((x + 4 * k) // 11 % 2)
+    return numpy.stack([stripes, 255 - 4 * y, (x * y // 40 + 30 * k) % 256], -1)
 
 
 def large(k):
@@ -49,7 +50,8 @@ def large(k):
 def square(k):
     """112 x 112, which every rule leaves as it is where the limits allow it."""
     y, x = numpy.meshgrid(numpy.arange(112), numpy.arange(112), indexing="ij")
-    return numpy.stack([(x + 8 * k) // 7 * 20 % 256, (y // 9 * 31) % 256, 200 * (x > y) + 5 * k], -1)
+    columns = (x + 8 * k) // 7 * 20 % 256
+    return numpy.stack([columns, y // 9 * 31 % 256, 200 * (x > y) + 5 * k], -1)
 
 
 FRAMES = {"ball": (ball, 6), "bars": (bars, 4), "large": (large, 4), "square": (square, 5)}
@@ -150,7 +152,8 @@ def pixel_cases():
             yield "qwen_vl_utils", paths("large", 3), limits, options
             yield "qwen_vl_utils", paths("square", 2), limits, options
     yield "qwen_vl_utils11", paths("large", 2), DEMO, {"max_pixels": 50176}
-    yield "qwen_vl_utils11", paths("bars", 2), PUBLISHED, {"resized_height": 60, "resized_width": 90}
+    asked = {"resized_height": 60, "resized_width": 90}
+    yield "qwen_vl_utils11", paths("bars", 2), PUBLISHED, asked
     yield "hf", paths("large", 2), PUBLISHED, {"min_pixels": 3136, "max_pixels": 50176}
     # Sizes that differ but come to the same for the loader.
     yield "qwen_vl_utils", paths("ball", 1) + paths("square", 1), PUBLISHED, {

@@ -226,7 +226,9 @@ PreprocessorConfig parse_preprocessor_config(const std::string& json, const std:
   };
   limit("min_pixels", "shortest_edge", p.min_pixels);
   limit("max_pixels", "longest_edge", p.max_pixels);
-  if (p.min_pixels > p.max_pixels) {
+  // A picture's file read for clips may hold one limit, which need not go with the other's default:
+  // then clips are refused, not the checkpoint.
+  if (p.min_pixels > p.max_pixels && !is_video) {
     fail(ErrorKind::bad_file, "{}: min_pixels {} is above max_pixels {}", where, p.min_pixels,
          p.max_pixels);
   }

@@ -114,16 +114,16 @@ VisionInput prepare_image(const Image& image, const SizeWish& wish,
   const std::int64_t width = wish.resized_width.value_or(image.width);
   // Sizes are settled before any pixel is touched.
   const PixelSize first = limited_size(height, width, factor,
-                                  wish.min_pixels ? static_cast<double>(*wish.min_pixels)
-                                  : is_utils      ? kUtilsMinPixels
-                                                  : checkpoint_min,
-                                  wish.max_pixels ? static_cast<double>(*wish.max_pixels)
-                                  : is_utils      ? kUtilsMaxPixels
-                                                  : checkpoint_max,
-                                  options.rule);
+                                       wish.min_pixels ? static_cast<double>(*wish.min_pixels)
+                                       : is_utils      ? kUtilsMinPixels
+                                                       : checkpoint_min,
+                                       wish.max_pixels ? static_cast<double>(*wish.max_pixels)
+                                       : is_utils      ? kUtilsMaxPixels
+                                                       : checkpoint_max,
+                                       options.rule);
   // After qwen-vl-utils the processor applies its own rule with the checkpoint's limits once more.
-  const PixelSize second = is_utils ? limited_size(first.height, first.width, factor, checkpoint_min,
-                                              checkpoint_max, ResizeRule::hf)
+  const PixelSize second = is_utils ? limited_size(first.height, first.width, factor,
+                                                   checkpoint_min, checkpoint_max, ResizeRule::hf)
                                     : first;
 
   VisionInput input;

@@ -138,8 +138,7 @@ void check_same_size(std::int64_t i, const Image& frame, PixelSize first, bool i
 
 // One frame through its three sizes. After the budget's step frames are float tensors, so the last
 // step neither rounds nor clamps; frames that come from elsewhere are 8-bit tensors.
-void append(Image frame, const Steps& steps, const PreprocessOptions& options,
-            VisionInput& input) {
+void append(Image frame, const Steps& steps, const PreprocessOptions& options, VisionInput& input) {
   const auto [height, width] = steps.processed;
   if (options.rule != ResizeRule::hf) {
     frame = resize_bicubic(frame, static_cast<int>(steps.loaded.height),

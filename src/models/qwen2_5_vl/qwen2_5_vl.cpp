@@ -20,7 +20,8 @@ PreprocessorConfig read_preprocessor_config(const Checkpoint& checkpoint,
                                             const VisionConfig& vision, PreprocessorKind kind) {
   // The first that exists. Newer savers keep everything in processor_config.json.
   std::vector<const char*> files = {"preprocessor_config.json", "processor_config.json"};
-  if (kind == PreprocessorKind::video) files.insert(files.begin(), "video_preprocessor_config.json");
+  if (kind == PreprocessorKind::video)
+    files.insert(files.begin(), "video_preprocessor_config.json");
   for (const char* file : files) {
     const std::string text = checkpoint.text_of(file);
     if (text.empty()) continue;
@@ -111,11 +112,11 @@ class Qwen25VL final : public Model {
                                       fmt::join(v.full_attention_blocks, ", ")));
     fact("vision width", fmt::format("{}, mlp {}, {} heads of {}", v.hidden_size,
                                      v.intermediate_size, v.n_heads, v.head_dim()));
-    fact("pixels",
-         fmt::format("patches of {}, windows of {}, {} to {} per picture, {} to {} per frame",
-                     v.patch_size, v.window_size, preprocessor_.min_pixels,
-                     preprocessor_.max_pixels, video_preprocessor_.min_pixels,
-                     video_preprocessor_.max_pixels));
+    fact(
+        "pixels",
+        fmt::format("patches of {}, windows of {}, {} to {} per picture, {} to {} per frame",
+                    v.patch_size, v.window_size, preprocessor_.min_pixels, preprocessor_.max_pixels,
+                    video_preprocessor_.min_pixels, video_preprocessor_.max_pixels));
     fact("compute type", name_of(info_.compute));
     fact("key/value cache",
          fmt::format("{} bytes per token", info_.kv.page_bytes() / kKvPageTokens));
