@@ -1,6 +1,6 @@
 # A thin wrapper over the CMake presets. `make demo` and `make test` do all set-up themselves.
 #
-#   make demo      build, write a tiny random checkpoint, ask it about a photograph
+#   make demo      build, ask the model that ships about three samples, compare with the truth
 #   make test      build with optimisation, run every test
 #   make check     the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make fuzz      libFuzzer on every parser of foreign bytes (needs clang)
@@ -10,7 +10,6 @@
 
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-PHOTO ?= $(firstword $(wildcard samples/*.jpg))
 FUZZ_SECONDS ?= 60
 SOURCES = $(shell git ls-files 'src/*.h' 'src/*.cpp' 'src/*.inl' 'include/*.h' 'apps/*.h' 'apps/*.cpp' \
             'tests/*.h' 'tests/*.cpp' 'examples/*.cpp')
@@ -26,7 +25,7 @@ build: setup
 	@cmake --build --preset release -j $(JOBS)
 
 demo: build
-	@tools/demo.sh build/release/qwenvl "$(PHOTO)"
+	@python3 -B tools/demo/run_demo.py build/release/qwenvl
 
 test: build
 	@ctest --preset release -j $(JOBS)

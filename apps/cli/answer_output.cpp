@@ -41,6 +41,16 @@ Json json_of(const PictureInfo& picture) {
           {"tokens", picture.n_tokens}};
 }
 
+Json json_of(const ClipInfo& clip) {
+  return {{"name", clip.name},
+          {"frames", clip.n_frames},
+          {"fps", clip.fps},
+          {"seconds", clip.seconds},
+          {"original", {{"width", clip.original_width}, {"height", clip.original_height}}},
+          {"processed", {{"width", clip.processed_width}, {"height", clip.processed_height}}},
+          {"tokens", clip.n_tokens}};
+}
+
 Json json_of(const Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
           {"picture_tokens", usage.picture_tokens},
@@ -136,12 +146,15 @@ void AnswerOutput::print(const Answer& answer) const {
   }
   Json pictures = Json::array();
   for (const PictureInfo& picture : answer.pictures) pictures.push_back(json_of(picture));
+  Json clips = Json::array();
+  for (const ClipInfo& clip : answer.clips) clips.push_back(json_of(clip));
   Json out;
   out["answer"] = choices.empty() ? Json("") : choices[0]["text"];
   out["finish_reason"] = choices.empty() ? Json("none") : choices[0]["finish_reason"];
   out["choices"] = std::move(choices);
   out["coordinates"] = coordinates;
   out["pictures"] = std::move(pictures);
+  out["clips"] = std::move(clips);
   out["usage"] = json_of(answer.usage);
   out["timings"] = json_of(answer.timings);
   out["seed"] = answer.seed;

@@ -10,6 +10,7 @@
 #include "answer_output.h"
 #include "command.h"
 #include "items.h"
+#include "model_choice.h"
 #include "options.h"
 #include "qwenvl/engine.h"
 #include "reply.h"
@@ -22,7 +23,7 @@ namespace {
 struct AskOptions {
   EngineOptions engine;
   SamplingOptions sampling;
-  PictureOptions pictures;
+  MediaOptions media;
   AnswerOutput output;
   std::vector<Item> items;
   std::vector<std::string> image_options;
@@ -46,10 +47,16 @@ constexpr const char* kExamples = R"(Examples:
   qwenvl ask page.png "Where are the signatures? Answer in JSON." --boxes marked.png
   qwenvl ask scan.tif "Total?" --json | jq -r .answer
   qwenvl ask a.jpg b.jpg "Compare." --image-options 2:max_pixels=200704
+  qwenvl ask frames/ "When does the door open?" --fps 2
 
 Picture or text? An argument is a picture when it is "-" (standard input), a URL (http://, https://,
 file://, data:) or an existing file; anything else is text. A missing picture is an error, not text:
 a name such as photo.jpg must exist. --image X and --text X decide it by hand.
+
+A folder is a clip: the pictures in it are its frames, sorted by name with numbers in order of size
+(frame9.png before frame10.png), all of one size. --fps says at how many frames a second they were
+taken (2 if it is not given), which tells the model the time of each. Small frames are enlarged to
+100352 pixels unless --min-pixels asks for less.
 
 Pictures are resized for the model; each one's original and processed size is reported on standard
 error. Coordinates in an answer are in pixels of the processed picture unless --coordinates original
@@ -58,7 +65,7 @@ is given (the answer is then shown when it is complete).)";
 Request make_request(const AskOptions& options) {
   Request request;
   if (options.has_system) request.messages.push_back({"system", {Part::words(options.system)}});
-  std::vector<Part> parts = make_parts(options.items, options.pictures, options.image_options);
+  std::vector<Part> parts = make_parts(options.items, options.media, options.image_options);
   if (parts.empty()) {
     throw Error(ErrorKind::bad_request, "nothing to ask: pass a picture, a question, or both");
   }
@@ -78,9 +85,11 @@ int run_ask(const AskOptions& options) {
   const AnswerOutput& output = options.output;
   output.check(pictures_of(request.messages.back().parts).size());  // before the model is loaded
 
+  EngineOptions engine_options = options.engine;
+  engine_options.model = chosen_model(options.engine.model);
   Progress progress;
-  progress.show("loading " + printable(options.engine.model));
-  Engine engine = Engine::open(options.engine);
+  progress.show("loading " + printable(engine_options.model));
+  Engine engine = Engine::open(engine_options);
   progress.show("reading pictures");
   EventStream stream = engine.submit(request);
 
@@ -113,7 +122,7 @@ void add_prompt_options(CLI::App& command, AskOptions& options) {
   command.add_option("--tools", options.tools_path, "JSON list of tool definitions")
       ->type_name("FILE");
   command.add_flag("--add-vision-id", options.adds_vision_id,
-                   "Write 'Picture 1: ' before each picture");
+                   "Write 'Picture 1: ' before each picture, 'Video 1: ' before clips");
   command.add_flag("--allow-special-tokens", options.allows_special_tokens,
                    "Let <|im_end|> and the like in your text be control tokens");
 }
@@ -185,11 +194,12 @@ CLI::Option* add_repeated(CLI::App& command, const std::string& name, const std:
 
 void add_ask(CLI::App& program, Chosen& chosen) {
   CLI::App& command =
-      *program.add_subcommand("ask", "Ask about pictures, or about nothing but text");
+      *program.add_subcommand("ask", "Ask about pictures and clips, or about nothing but text");
   command.footer(kExamples);
   auto options = std::make_shared<AskOptions>();
 
-  CLI::Option* items = add_repeated(command, "ITEMS", "Pictures and text, in any order");
+  CLI::Option* items =
+      add_repeated(command, "ITEMS", "Pictures, folders of frames and text, in any order");
   items->expected(kMostItems,
                   CLI::detail::expected_max_vector_size);  // as a minimum, it is not enforced
   CLI::Option* image =
@@ -206,7 +216,7 @@ void add_ask(CLI::App& program, Chosen& chosen) {
 
   add_prompt_options(command, *options);
   add_engine_options(command, options->engine);
-  add_picture_options(command, options->pictures);
+  add_media_options(command, options->media);
   add_sampling_options(command, options->sampling);
   add_output_options(command, *options, chosen);
 

@@ -13,6 +13,7 @@
 #include "command.h"
 #include "conversation.h"
 #include "items.h"
+#include "model_choice.h"
 #include "options.h"
 #include "qwenvl/engine.h"
 #include "reply.h"
@@ -25,13 +26,14 @@ namespace {
 struct ChatOptions {
   EngineOptions engine;
   SamplingOptions sampling;
-  PictureOptions pictures;
+  MediaOptions media;
   std::string system;
   bool shows_stats = false;
 };
 
 constexpr const char* kCommands = R"(Commands, each on a line of its own:
   /image PATH|URL   add a picture to the next message; repeatable
+  /clip FOLDER      add a clip, the pictures in FOLDER (--fps says how many a second)
   /system TEXT      set the system message (no TEXT: back to the model's own)
   /clear            forget the conversation and the pictures added
   /save FILE.json   write the conversation
@@ -96,7 +98,8 @@ class Chat {
     const std::string command = line.substr(0, space);
     const std::string argument =
         space == std::string::npos ? "" : line.substr(line.find_first_not_of(' ', space));
-    const bool takes_argument = command == "/image" || command == "/save" || command == "/load";
+    const bool takes_argument =
+        command == "/image" || command == "/clip" || command == "/save" || command == "/load";
     if (takes_argument && argument.empty()) {
       throw Error(ErrorKind::bad_request,
                   fmt::format("{} needs an argument; /help explains", command));
@@ -106,20 +109,22 @@ class Chat {
       note(kCommands);
     } else if (command == "/image") {
       add_picture(argument);
+    } else if (command == "/clip") {
+      add_clip(argument);
     } else if (command == "/system") {
       conversation_.system = argument;
     } else if (command == "/clear") {
       conversation_.messages.clear();
       pending_.clear();
-      n_known_pictures_ = 0;
+      known_ = {};
     } else if (command == "/save") {
       save_conversation(conversation_, argument);
       note(fmt::format("{}: {} messages written", printable(argument),
                        conversation_.messages.size()));
     } else if (command == "/load") {
-      conversation_ = load_conversation(argument, options_.pictures);
+      conversation_ = load_conversation(argument, options_.media);
       pending_.clear();
-      n_known_pictures_ = 0;
+      known_ = {};
       note(fmt::format("{}: {} messages read", printable(argument), conversation_.messages.size()));
     } else {
       throw Error(ErrorKind::bad_request,
@@ -135,10 +140,25 @@ class Chat {
                   "/image -: standard input is the conversation; name a file or a URL");
     }
     // "photo" without an extension would be text elsewhere; here only a picture can be meant.
-    if (classify(source) == Item::Kind::text) {
+    const Item::Kind kind = classify(source);
+    if (kind == Item::Kind::text) {
       throw Error(ErrorKind::bad_file, fmt::format("{}: no such picture", printable(source)));
     }
-    pending_.push_back(Part::picture(source, options_.pictures));
+    if (kind == Item::Kind::clip) {
+      throw Error(
+          ErrorKind::bad_request,
+          fmt::format("{} is a folder: /clip adds its pictures as a clip", printable(source)));
+    }
+    pending_.push_back(Part::picture(source, options_.media.pictures));
+  }
+
+  void add_clip(const std::string& folder) {
+    if (folder == "-" || classify(folder) != Item::Kind::clip) {
+      throw Error(
+          ErrorKind::bad_request,
+          fmt::format("{}: no such folder; /clip takes a folder of pictures", printable(folder)));
+    }
+    pending_.push_back(make_clip(folder, options_.media));
   }
 
   void answer(const std::string& text) {
@@ -150,19 +170,19 @@ class Chat {
     Request request;
     request.messages = attempt.with_system();
     request.sampling = options_.sampling.resolved();
-    pending_.clear();  // a picture that cannot be read would fail every later turn, too
+    pending_.clear();  // what cannot be read would fail every later turn, too
 
     Progress progress;
     progress.show("reading");
     EventStream stream = engine_.submit(request);
-    const Reply reply = read_reply(stream, progress, write_output, n_known_pictures_);
+    const Reply reply = read_reply(stream, progress, write_output, known_);
     write_output("\n");
     if (options_.shows_stats) report_stats(reply.answer);
     if (reply.is_cancelled()) {
       note("(stopped; what was shown stays part of the conversation)");
       if (!is_interactive_) throw Error(ErrorKind::cancelled, "stopped by Ctrl-C");
     }
-    n_known_pictures_ = reply.answer.pictures.size();
+    known_ = {reply.answer.pictures.size(), reply.answer.clips.size()};
     attempt.messages.push_back({"assistant", {Part::words(reply.answer.choices.at(0).text)}});
     conversation_ = std::move(attempt);
   }
@@ -171,8 +191,8 @@ class Chat {
   const ChatOptions& options_;
   const bool is_interactive_;
   Conversation conversation_;
-  std::vector<Part> pending_;         // pictures of the next message
-  std::size_t n_known_pictures_ = 0;  // sizes reported in earlier turns
+  std::vector<Part> pending_;  // pictures and clips of the next message
+  KnownMedia known_;           // sizes reported in earlier turns
 };
 
 int run_chat(const ChatOptions& options) {
@@ -180,11 +200,13 @@ int run_chat(const ChatOptions& options) {
     throw Error(ErrorKind::bad_request,
                 "--n: a conversation goes on with one answer; use 'qwenvl ask'");
   }
+  EngineOptions engine_options = options.engine;
+  engine_options.model = chosen_model(options.engine.model);
   std::optional<Engine> engine;
   {
     Progress progress;
-    progress.show("loading " + printable(options.engine.model));
-    engine.emplace(Engine::open(options.engine));
+    progress.show("loading " + printable(engine_options.model));
+    engine.emplace(Engine::open(engine_options));
   }
   return Chat(std::move(*engine), options).run();
 }
@@ -192,15 +214,15 @@ int run_chat(const ChatOptions& options) {
 }  // namespace
 
 void add_chat(CLI::App& program, Chosen& chosen) {
-  CLI::App& command =
-      *program.add_subcommand("chat", "Talk in several turns; pictures may join on the way");
+  CLI::App& command = *program.add_subcommand(
+      "chat", "Talk in several turns; pictures and clips may join on the way");
   command.footer(std::string(kExamples) + "\n" + kCommands);
   auto options = std::make_shared<ChatOptions>();
   command.add_option("--system", options->system, "System message (unset: the model's own)")
       ->type_name("TEXT");
   command.add_flag("--stats", options->shows_stats, "Timings of each turn, on standard error");
   add_engine_options(command, options->engine);
-  add_picture_options(command, options->pictures);
+  add_media_options(command, options->media);
   add_sampling_options(command, options->sampling);
   command.callback([options, &chosen] { chosen.run = [options] { return run_chat(*options); }; });
 }

@@ -24,22 +24,42 @@ Json json_of(const Message& message) {
   for (const Part& part : message.parts) {
     if (part.kind == Part::Kind::text) {
       content.push_back({{"type", "text"}, {"text", part.text}});
-    } else {
+    } else if (part.kind == Part::Kind::picture) {
       content.push_back({{"type", "image"}, {"image", part.image.source}});
+    } else {
+      Json frames = Json::array();
+      for (const Picture& frame : part.video.frames) frames.push_back(frame.source);
+      content.push_back({{"type", "video"},
+                         {"video", std::move(frames)},
+                         {"sample_fps", part.video.options.fps}});
     }
   }
   return {{"role", message.role}, {"content", std::move(content)}};
 }
 
-Part part_from(const Json& json, const PictureOptions& pictures) {
-  const std::string type = json.at("type").get<std::string>();
-  if (type == "text") return Part::words(json.at("text").get<std::string>());
-  if (type == "image") return Part::picture(json.at("image").get<std::string>(), pictures);
-  throw Error(ErrorKind::unsupported,
-              fmt::format("a part of type '{}'; known: text, image", printable(type)));
+Part clip_from(const Json& json, const MediaOptions& media) {
+  const Json& frames = json.at("video");
+  if (!frames.is_array()) {
+    throw Error(ErrorKind::unsupported,
+                fmt::format("a video is {}, expected a list of frames", frames.type_name()));
+  }
+  std::vector<Picture> pictures;
+  for (const Json& frame : frames) pictures.emplace_back().source = frame.get<std::string>();
+  ClipOptions options = media.clip();
+  options.fps = json.value("sample_fps", MediaOptions::kDefaultFps);
+  return Part::clip(std::move(pictures), options);
 }
 
-Message message_from(const Json& json, const PictureOptions& pictures) {
+Part part_from(const Json& json, const MediaOptions& media) {
+  const std::string type = json.at("type").get<std::string>();
+  if (type == "text") return Part::words(json.at("text").get<std::string>());
+  if (type == "image") return Part::picture(json.at("image").get<std::string>(), media.pictures);
+  if (type == "video") return clip_from(json, media);
+  throw Error(ErrorKind::unsupported,
+              fmt::format("a part of type '{}'; known: text, image, video", printable(type)));
+}
+
+Message message_from(const Json& json, const MediaOptions& media) {
   Message message;
   message.role = json.at("role").get<std::string>();
   const Json& content = json.at("content");
@@ -51,7 +71,7 @@ Message message_from(const Json& json, const PictureOptions& pictures) {
     throw Error(ErrorKind::bad_file,
                 fmt::format("content is {}, expected text or a list", content.type_name()));
   }
-  for (const Json& part : content) message.parts.push_back(part_from(part, pictures));
+  for (const Json& part : content) message.parts.push_back(part_from(part, media));
   return message;
 }
 
@@ -77,7 +97,7 @@ void save_conversation(const Conversation& conversation, const std::string& path
   }
 }
 
-Conversation load_conversation(const std::string& path, const PictureOptions& pictures) {
+Conversation load_conversation(const std::string& path, const MediaOptions& media) {
   std::ifstream file(path, std::ios::binary);
   if (!file) {
     throw Error(ErrorKind::bad_file, fmt::format("{}: {}", printable(path), std::strerror(errno)));
@@ -86,7 +106,7 @@ Conversation load_conversation(const std::string& path, const PictureOptions& pi
   try {
     const Json json = Json::parse(file);
     for (const Json& entry : json.at("messages")) {
-      Message message = message_from(entry, pictures);
+      Message message = message_from(entry, media);
       const bool is_system = out.messages.empty() && out.system.empty() &&
                              message.role == "system" && message.parts.size() == 1 &&
                              message.parts[0].kind == Part::Kind::text;

@@ -4,11 +4,14 @@
 //                 {"role": "user", "content": [{"type": "image", "image": "photo.jpg"},
 //                                              {"type": "text", "text": "What is this?"}]},
 //                 {"role": "assistant", "content": "Un chat."}]}
+//
+// A clip is {"type": "video", "video": ["frame1.png", "frame2.png"], "sample_fps": 2.0}.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "options.h"
 #include "qwenvl/engine.h"
 
 namespace qwenvl::cli {
@@ -22,6 +25,6 @@ struct Conversation {
 
 // Throw on files that cannot be written or read, and on anything in them that is not understood.
 void save_conversation(const Conversation& conversation, const std::string& path);
-Conversation load_conversation(const std::string& path, const PictureOptions& pictures);
+Conversation load_conversation(const std::string& path, const MediaOptions& media);
 
 }  // namespace qwenvl::cli

@@ -8,6 +8,7 @@
 
 #include "command.h"
 #include "json_text.h"
+#include "model_choice.h"
 #include "options.h"
 #include "qwenvl/tools.h"
 #include "terminal.h"
@@ -24,13 +25,14 @@ struct InspectOptions {
 };
 
 constexpr const char* kExamples = R"(Examples:
+  qwenvl inspect
   qwenvl inspect Qwen/Qwen2.5-VL-3B-Instruct
   qwenvl inspect ./my-checkpoint --tensors
   qwenvl inspect cpu
   qwenvl inspect ./my-checkpoint --json | jq .parameters
 
 Every tensor's name, type and shape is checked: a checkpoint that inspects without an error loads.
-A folder named cpu is written ./cpu.)";
+A folder named cpu or demo is written ./cpu or ./demo.)";
 
 // "7.5 GB", decimal as disks are sold.
 std::string size_text(std::uint64_t bytes) {
@@ -123,7 +125,7 @@ int run_inspect(const InspectOptions& options, bool is_json) {
     }
     return kExitOk;
   }
-  const ModelSummary model = inspect_model(options.model);
+  const ModelSummary model = inspect_model(chosen_model(options.model));
   if (is_json) {
     Json out = json_of(model);
     out["machine"] = json_of(machine);
@@ -151,8 +153,10 @@ void add_inspect(CLI::App& program, Chosen& chosen) {
   auto options = std::make_shared<InspectOptions>();
   command
       .add_option("MODEL", options->model,
-                  "Folder, repository id in the Hugging Face cache, or: cpu")
-      ->required()
+                  "Folder, repository id in the Hugging Face cache, demo, or: cpu (unset: the "
+                  "model that ask would use)")
+      ->envname(kModelVariable)
+      ->check(model_name())
       ->type_name("");
   command.add_flag("--tensors", options->lists_tensors, "List every tensor (--json always does)");
   command.add_flag("--json", chosen.is_json_wanted, "One JSON object");

@@ -1,4 +1,4 @@
-// What the user typed → the parts of a message: which arguments are pictures, which are text.
+// What the user typed → the parts of a message: which arguments are pictures, clips, text.
 #include "items.h"
 
 #include <fmt/format.h>
@@ -9,10 +9,10 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
-#include <set>
 #include <sstream>
 #include <string_view>
 
+#include "frames.h"
 #include "options.h"
 #include "qwenvl/tools.h"
 #include "terminal.h"
@@ -43,12 +43,6 @@ bool is_url(const std::string& argument) {
 bool is_remote(const std::string& argument) {
   const std::string start = lower(argument.substr(0, 8));
   return start.rfind("http://", 0) == 0 || start.rfind("https://", 0) == 0;
-}
-
-bool has_picture_extension(const std::string& argument) {
-  static const std::set<std::string> kExtensions = {
-      ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff"};
-  return kExtensions.count(lower(std::filesystem::path(argument).extension().string())) != 0;
 }
 
 bool has_space(const std::string& argument) {
@@ -112,20 +106,34 @@ void apply_image_options(const std::string& text, std::map<int, PictureOptions>&
   if (n_pairs == 0) throw Error(ErrorKind::bad_request, place + ": no key=value after the colon");
 }
 
+// `is_input_used`: whether standard input has been taken.
+Part make_picture(const std::string& source, const PictureOptions& options, bool& is_input_used) {
+  Part part = Part::picture(source, options);
+  if (source == "-") {
+    // Read here, once: the picture may be needed again, to draw on.
+    if (is_input_used) throw Error(ErrorKind::bad_request, "'-' (standard input) is given twice");
+    is_input_used = true;
+    const std::string bytes = read_input(kMaxInputBytes);
+    if (bytes.empty())
+      throw Error(ErrorKind::bad_file, "standard input: empty, expected a picture");
+    part.image.source = "standard input";
+    part.image.bytes.resize(bytes.size());
+    std::memcpy(part.image.bytes.data(), bytes.data(), bytes.size());
+  } else if (is_remote(source)) {
+    part.image = read_picture(part.image);  // once: a second download could give another picture
+  }
+  return part;
+}
+
 }  // namespace
 
 Item::Kind classify(const std::string& argument) {
   if (argument == "-" || is_url(argument)) return Item::Kind::picture;
   std::error_code error;  // e.g. a text too long to be a file name: then no such file exists
   const auto status = std::filesystem::status(argument, error);
-  if (std::filesystem::is_directory(status)) {
-    throw Error(
-        ErrorKind::bad_request,
-        fmt::format("'{}' is a folder; name a picture in it, or pass it as text with --text",
-                    shortened(argument)));
-  }
+  if (std::filesystem::is_directory(status)) return Item::Kind::clip;
   if (std::filesystem::exists(status)) return Item::Kind::picture;
-  if (has_picture_extension(argument) && !has_space(argument)) {
+  if (is_picture_name(argument) && !has_space(argument)) {
     throw Error(ErrorKind::bad_file,
                 fmt::format("{}: no such picture (if it is text, pass it with --text)",
                             shortened(argument)));
@@ -133,10 +141,16 @@ Item::Kind classify(const std::string& argument) {
   return Item::Kind::text;
 }
 
-std::vector<Part> make_parts(const std::vector<Item>& items, const PictureOptions& common,
+Part make_clip(const std::string& folder, const MediaOptions& media) {
+  Part part = Part::clip(frames_in(folder), media.clip());
+  part.video.name = folder;
+  return part;
+}
+
+std::vector<Part> make_parts(const std::vector<Item>& items, const MediaOptions& media,
                              const std::vector<std::string>& image_options) {
   std::vector<Part> parts;
-  int n_pictures = 0;
+  int n_pictures = 0, n_clips = 0;
   bool is_input_used = false;
   for (const Item& item : items) {
     const auto kind = item.kind == Item::Kind::automatic ? classify(item.value) : item.kind;
@@ -144,27 +158,22 @@ std::vector<Part> make_parts(const std::vector<Item>& items, const PictureOption
       parts.push_back(Part::words(item.value));
       continue;
     }
-    ++n_pictures;
-    Part part = Part::picture(item.value, common);
-    if (item.value == "-") {
-      // Read here, once: the picture may be needed again, to draw on.
-      if (is_input_used) throw Error(ErrorKind::bad_request, "'-' (standard input) is given twice");
-      is_input_used = true;
-      const std::string bytes = read_input(kMaxInputBytes);
-      if (bytes.empty())
-        throw Error(ErrorKind::bad_file, "standard input: empty, expected a picture");
-      part.image.source = "standard input";
-      part.image.bytes.resize(bytes.size());
-      std::memcpy(part.image.bytes.data(), bytes.data(), bytes.size());
-    } else if (is_remote(item.value)) {
-      part.image = read_picture(part.image);  // once: a second download could give another picture
+    if (kind == Item::Kind::clip) {
+      ++n_clips;
+      parts.push_back(make_clip(item.value, media));
+      continue;
     }
-    parts.push_back(std::move(part));
+    ++n_pictures;
+    parts.push_back(make_picture(item.value, media.pictures, is_input_used));
+  }
+  if (n_clips == 0 && (media.fps || media.total_pixels)) {
+    throw Error(ErrorKind::bad_request,
+                "--fps and --total-pixels do nothing without a clip: a folder of pictures");
   }
 
   std::map<int, PictureOptions> of_picture;
   for (const std::string& text : image_options)
-    apply_image_options(text, of_picture, common, n_pictures);
+    apply_image_options(text, of_picture, media.pictures, n_pictures);
   int number = 0;
   for (Part& part : parts) {
     if (part.kind != Part::Kind::picture) continue;

@@ -1,27 +1,31 @@
-// What the user typed → the parts of a message: which arguments are pictures, which are text.
+// What the user typed → the parts of a message: which arguments are pictures, clips, text.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "options.h"
 #include "qwenvl/engine.h"
 
 namespace qwenvl::cli {
 
 // One argument in the order given. `automatic` arguments are told apart by classify().
 struct Item {
-  enum class Kind { automatic, picture, text } kind = Kind::automatic;
+  enum class Kind { automatic, picture, clip, text } kind = Kind::automatic;
   std::string value;
 };
 
-// A picture is "-", a URL (http://, https://, file://, data: and no spaces), or an existing file.
-// Everything else is text; but what can only be a mistake is an error: a folder, and a name with a
-// picture's extension and no spaces that does not exist.
+// A picture is "-", a URL (http://, https://, file://, data: and no spaces), or an existing file;
+// a folder is a clip. Everything else is text; but what can only be a mistake is an error: a name
+// with a picture's extension and no spaces that does not exist.
 Item::Kind classify(const std::string& argument);
 
+// The pictures in `folder` as a clip.
+Part make_clip(const std::string& folder, const MediaOptions& media);
+
 // `image_options` are texts like "2:max_pixels=501760,min_pixels=3136": the second picture's own
-// values, which replace those of `common`.
-std::vector<Part> make_parts(const std::vector<Item>& items, const PictureOptions& common,
+// values, which replace those of `media`.
+std::vector<Part> make_parts(const std::vector<Item>& items, const MediaOptions& media,
                              const std::vector<std::string>& image_options);
 
 // The pictures of `parts`, in order.

@@ -22,8 +22,9 @@ constexpr const char* kFooter = R"(Examples:
   qwenvl inspect Qwen/Qwen2.5-VL-3B-Instruct
   qwenvl COMMAND --help          explains a command, with examples
 
-The model is --model, or the variable QWENVL_MODEL, or Qwen/Qwen2.5-VL-3B-Instruct: a folder, or the
-id of a repository in the Hugging Face cache.
+The model is --model, or the variable QWENVL_MODEL: a folder, the id of a repository in the Hugging
+Face cache, or demo, the small model that ships with the program. Unset: Qwen/Qwen2.5-VL-3B-Instruct
+when it was downloaded, else demo.
 
 Exit codes: 0 done · 2 wrong usage or request · 3 bad file · 4 unsupported · 5 out of memory ·
 6 system, network or device · 70 a bug in qwenvl · 130 stopped by Ctrl-C · 141 output closed)";

@@ -85,12 +85,22 @@ CLI::Validator whole(std::int64_t low, std::int64_t high) {
       range);
 }
 
+CLI::Validator model_name() {
+  return CLI::Validator(
+      [](std::string& text) {
+        return text.empty() ? std::string("'' names no model") : std::string();
+      },
+      "");
+}
+
 void add_model_option(CLI::App& command, std::string& model) {
-  model = kDefaultModel;
-  command.add_option("-m,--model", model, "Folder, or repository id in the Hugging Face cache")
+  command
+      .add_option("-m,--model", model,
+                  "Folder, repository id in the Hugging Face cache, or: demo (unset: the published "
+                  "model if it was downloaded, else demo)")
       ->envname(kModelVariable)
-      ->type_name("MODEL")
-      ->capture_default_str();
+      ->check(model_name())
+      ->type_name("MODEL");
 }
 
 void add_engine_options(CLI::App& command, EngineOptions& options) {
@@ -127,7 +137,7 @@ void add_engine_options(CLI::App& command, EngineOptions& options) {
       ->capture_default_str()
       ->group(reference);
   command.add_option("--resize-rule", options.resize_rule, "How the processed size is chosen")
-      ->check(CLI::IsMember({"qwen_vl_utils", "hf"}))
+      ->check(CLI::IsMember({"qwen_vl_utils", "qwen_vl_utils11", "hf"}))
       ->capture_default_str()
       ->group(reference);
   command.add_option("--resize-kernel", options.resize_kernel, "Arithmetic of the bicubic resize")
@@ -138,27 +148,46 @@ void add_engine_options(CLI::App& command, EngineOptions& options) {
       ->check(CLI::IsMember({"slow", "fast"}))
       ->capture_default_str()
       ->group(reference);
+  command
+      .add_option("--temporal-ids", options.temporal_ids,
+                  "Times in clips: as they are, or of whole seconds between pairs of frames")
+      ->check(CLI::IsMember({"float", "int"}))
+      ->capture_default_str()
+      ->group(reference);
 }
 
-void add_picture_options(CLI::App& command, PictureOptions& options) {
-  const std::string group = "Picture sizes (of all pictures; unset: the checkpoint's limits)";
-  command.add_option("--min-pixels", options.min_pixels, "Enlarge pictures below this")
+void add_media_options(CLI::App& command, MediaOptions& options) {
+  const std::string group = "Picture sizes (of all pictures and frames; unset: the usual limits)";
+  PictureOptions& size = options.pictures;
+  command.add_option("--min-pixels", size.min_pixels, "Enlarge pictures below this")
       ->check(whole(1, kMostPixels))
       ->group(group);
-  command.add_option("--max-pixels", options.max_pixels, "Shrink pictures above this")
+  command.add_option("--max-pixels", size.max_pixels, "Shrink pictures above this")
       ->check(whole(1, kMostPixels))
       ->group(group);
-  auto* height =
-      command.add_option("--resized-height", options.resized_height, "Ask for this size …")
-          ->check(whole(1, 65535))
-          ->group(group);
+  auto* height = command.add_option("--resized-height", size.resized_height, "Ask for this size …")
+                     ->check(whole(1, 65535))
+                     ->group(group);
   auto* width = command
-                    .add_option("--resized-width", options.resized_width,
+                    .add_option("--resized-width", size.resized_width,
                                 "… rounded to the model's grid of 28 pixels")
                     ->check(whole(1, 65535))
                     ->group(group);
   height->needs(width);
   width->needs(height);
+
+  const std::string clips = "Clips (folders of pictures)";
+  command
+      .add_option("--fps", options.fps,
+                  fmt::format("Frames a second at which the frames were taken; unset: {}",
+                              MediaOptions::kDefaultFps))
+      ->check(between(1e-5, 1e5))
+      ->group(clips);
+  command
+      .add_option("--total-pixels", options.total_pixels,
+                  "Shrink the frames of long clips: to twice this divided by their number")
+      ->check(whole(1, kMostPixels))
+      ->group(clips);
 }
 
 Sampling SamplingOptions::resolved() const {

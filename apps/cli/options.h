@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,18 +12,27 @@
 
 namespace qwenvl::cli {
 
-inline constexpr const char* kDefaultModel = "Qwen/Qwen2.5-VL-3B-Instruct";
 inline constexpr const char* kModelVariable = "QWENVL_MODEL";
 
 // Accepts whole numbers from `low` to `high`; help and messages call a range as wide as int open.
 CLI::Validator whole(std::int64_t low, std::int64_t high = std::numeric_limits<int>::max());
 
-// --model, with its default and environment variable.
+// Refuses "": more likely a variable that was never set than the wish for the default.
+CLI::Validator model_name();
+// --model with its environment variable; "" when neither is given (model_choice.h goes on).
 void add_model_option(CLI::App& command, std::string& model);
 // --model and everything that says how it is run.
 void add_engine_options(CLI::App& command, EngineOptions& options);
-// Sizes that apply to all pictures of a request.
-void add_picture_options(CLI::App& command, PictureOptions& options);
+// Sizes of all pictures and frames of a request, and what is known about its clips.
+struct MediaOptions {
+  PictureOptions pictures;
+  std::optional<double> fps;
+  std::optional<std::int64_t> total_pixels;
+
+  ClipOptions clip() const { return {fps.value_or(kDefaultFps), pictures, total_pixels}; }
+  static constexpr double kDefaultFps = 2;  // the reference's, for lists of frames
+};
+void add_media_options(CLI::App& command, MediaOptions& options);
 
 // The struct plus what becomes of the flags once all options are known.
 struct SamplingOptions {

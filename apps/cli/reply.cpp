@@ -27,8 +27,7 @@ bool Reply::is_cancelled() const {
 }
 
 Reply read_reply(EventStream& stream, Progress& progress,
-                 const std::function<void(std::string_view)>& show_text,
-                 std::size_t n_known_pictures) {
+                 const std::function<void(std::string_view)>& show_text, KnownMedia known) {
   const InterruptScope interrupt(stream);
   Reply reply;
   Answer& answer = reply.answer;
@@ -36,9 +35,10 @@ Reply read_reply(EventStream& stream, Progress& progress,
   for (Event event; stream.next(event);) {
     if (event.kind == Event::Kind::prepared) {
       answer.pictures = event.pictures;
+      answer.clips = event.clips;
       answer.usage = event.usage;
       progress.clear();
-      report_pictures(answer.pictures, n_known_pictures);
+      report_media(answer, known);
       progress.show(fmt::format("computing {} tokens", answer.usage.prompt_tokens));
       continue;
     }
@@ -68,11 +68,17 @@ Reply read_reply(EventStream& stream, Progress& progress,
   return reply;
 }
 
-void report_pictures(const std::vector<PictureInfo>& pictures, std::size_t n_known) {
-  for (std::size_t i = n_known; i < pictures.size(); ++i) {
-    const PictureInfo& p = pictures[i];
+void report_media(const Answer& answer, KnownMedia known) {
+  for (std::size_t i = known.n_pictures; i < answer.pictures.size(); ++i) {
+    const PictureInfo& p = answer.pictures[i];
     note(fmt::format("{}: {}x{}, seen as {}x{} ({} tokens)", printable(p.name), p.original_width,
                      p.original_height, p.processed_width, p.processed_height, p.n_tokens));
+  }
+  for (std::size_t i = known.n_clips; i < answer.clips.size(); ++i) {
+    const ClipInfo& c = answer.clips[i];
+    note(fmt::format("{}: {} frames of {}x{}, {:g} a second: {:g} s, seen as {}x{} ({} tokens)",
+                     printable(c.name), c.n_frames, c.original_width, c.original_height, c.fps,
+                     c.seconds, c.processed_width, c.processed_height, c.n_tokens));
   }
 }
 

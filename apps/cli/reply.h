@@ -18,14 +18,19 @@ struct Reply {
   bool is_cancelled() const;
 };
 
-// Reads `stream` to its end; Ctrl-C cancels it, and what came until then is the reply. Sizes of the
-// pictures are reported as soon as they are known, less the first `n_known_pictures`.
+// How many have been reported before.
+struct KnownMedia {
+  std::size_t n_pictures = 0, n_clips = 0;
+};
+
+// Reads `stream` to its end; Ctrl-C cancels it, and what came until then is the reply. Sizes of
+// pictures and clips are reported as soon as they are known, less the first that are `known`.
 Reply read_reply(EventStream& stream, Progress& progress,
-                 const std::function<void(std::string_view)>& show_text,
-                 std::size_t n_known_pictures = 0);
+                 const std::function<void(std::string_view)>& show_text, KnownMedia known = {});
 
 // "photo.jpg: 4000x3000, seen as 1288x966 (1564 tokens)"
-void report_pictures(const std::vector<PictureInfo>& pictures, std::size_t n_known);
+// "frames: 16 frames of 320x240, 2 a second: 8 s, seen as 308x308 (968 tokens)"
+void report_media(const Answer& answer, KnownMedia known);
 // Where the time went, and the seed.
 void report_stats(const Answer& answer);
 

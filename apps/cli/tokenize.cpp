@@ -9,6 +9,7 @@
 
 #include "command.h"
 #include "json_text.h"
+#include "model_choice.h"
 #include "options.h"
 #include "qwenvl/tools.h"
 #include "terminal.h"
@@ -95,7 +96,7 @@ int run_tokenize(const TokenizeOptions& options, bool has_text, bool is_json) {
     throw Error(ErrorKind::bad_request,
                 "pass either TEXT (or - for standard input) or --decode IDS");
   }
-  const TextCodec codec(options.model);
+  const TextCodec codec(chosen_model(options.model));
   if (options.is_decoding) {
     const std::vector<std::int32_t> ids = parse_ids(text_of(options.ids));
     return print_text(codec.decode(ids, options.skips_special), ids.size(), is_json);

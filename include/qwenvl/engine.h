@@ -1,4 +1,5 @@
-// The engine: a request (messages with pictures) in, a stream of events (text, usage, timings) out.
+// The engine: a request (messages with pictures and clips) in, a stream of events (text, usage,
+// timings) out.
 //
 //   auto engine = qwenvl::Engine::open({.model = "Qwen/Qwen2.5-VL-3B-Instruct"});
 //   auto stream = engine.submit({.messages = {{"user", {Part::picture("photo.jpg"),
@@ -16,33 +17,25 @@
 #include <vector>
 
 #include "qwenvl/error.h"
+#include "qwenvl/media.h"
 
 namespace qwenvl {
 
 // ---- requests --------------------------------------------------------------------------------
 
-// How large a picture is made for the model. Unset fields take the checkpoint's values.
-struct PictureOptions {
-  std::optional<std::int64_t> min_pixels;  // of the resized picture
-  std::optional<std::int64_t> max_pixels;
-  std::optional<int> resized_height;  // asks for this size (rounded to the model's grid);
-  std::optional<int> resized_width;   // both or neither
-};
-
-struct Picture {
-  std::string source;            // path, file://, data:, http(s)://, "-" (standard input)
-  std::vector<std::byte> bytes;  // when not empty: the file itself; `source` is only its name
-  PictureOptions options;
-};
-
 struct Part {
-  enum class Kind { text, picture } kind = Kind::text;
+  enum class Kind { text, picture, clip } kind = Kind::text;
   std::string text;
   Picture image;
+  Clip video;
 
-  static Part words(std::string text) { return {Kind::text, std::move(text), {}}; }
+  static Part words(std::string text) { return {Kind::text, std::move(text), {}, {}}; }
   static Part picture(std::string source, PictureOptions options = {}) {
-    return {Kind::picture, {}, {std::move(source), {}, options}};
+    return {Kind::picture, {}, {std::move(source), {}, options}, {}};
+  }
+  // Frames in order of time.
+  static Part clip(std::vector<Picture> frames, ClipOptions options = {}) {
+    return {Kind::clip, {}, {}, {{}, std::move(frames), options}};
   }
 };
 
@@ -83,20 +76,12 @@ struct Request {
   std::vector<std::string> stop;        // stop strings; withheld from the text
   std::vector<std::string> tools_json;  // tool definitions: the model's tool template is used
   int n_logprobs = -1;                  // ≥ 0: log-probabilities of each token and of the n best
-  bool add_vision_id = false;           // "Picture 1: " before each image
-  bool allow_special_tokens = false;    // let message text contain control tokens like <|im_end|>
-  bool want_first_logits = false;       // fills Event::first_logits
+  bool add_vision_id = false;         // "Picture 1: " before each picture, "Video 1: " before clips
+  bool allow_special_tokens = false;  // let message text contain control tokens like <|im_end|>
+  bool want_first_logits = false;     // fills Event::first_logits
 };
 
 // ---- answers ---------------------------------------------------------------------------------
-
-// A picture as the model saw it. Coordinates in answers are in the processed size.
-struct PictureInfo {
-  std::string name;
-  int original_width = 0, original_height = 0;
-  int processed_width = 0, processed_height = 0;
-  int n_tokens = 0;
-};
 
 struct TokenLogprob {
   std::int32_t id = 0;
@@ -114,15 +99,15 @@ enum class FinishReason { none, stop, length, cancelled };
 const char* name_of(FinishReason reason);
 
 struct Usage {
-  int prompt_tokens = 0;  // pictures included
-  int picture_tokens = 0;
+  int prompt_tokens = 0;   // pictures and clips included
+  int picture_tokens = 0;  // of pictures and clips
   int completion_tokens = 0;
 };
 
 // Wall-clock milliseconds.
 struct Timings {
   double load_ms = 0;        // opening the checkpoint, once per engine
-  double preprocess_ms = 0;  // reading, decoding and resizing pictures; laying out the prompt
+  double preprocess_ms = 0;  // reading, decoding, resizing pictures; laying out the prompt
   double encode_ms = 0;      // vision tower
   double prefill_ms = 0;
   double decode_ms = 0;
@@ -140,6 +125,7 @@ struct Event {
   std::string matched_stop;                         // the stop string, if one ended the choice
   double score = 0;                                 // beams: the final score
   std::vector<PictureInfo> pictures;                // Kind::prepared
+  std::vector<ClipInfo> clips;                      // Kind::prepared
   Usage usage;             // prepared, and finished: tokens of all choices so far
   Timings timings;         // finished
   std::uint64_t seed = 0;  // prepared and finished
@@ -178,6 +164,7 @@ struct Choice {
 struct Answer {
   std::vector<Choice> choices;
   std::vector<PictureInfo> pictures;
+  std::vector<ClipInfo> clips;
   Usage usage;
   Timings timings;
   std::uint64_t seed = 0;
@@ -202,10 +189,13 @@ struct EngineOptions {
   int prefill_chunk_tokens = 512;        // rows per prefill step: bounds the scratch memory
   std::string loader = "qwen_vl_utils";  // "qwen_vl_utils" | "hf": alpha and EXIF handling
   std::string resize_kernel = "pillow";  // "pillow" (13) | "pillow12" (until 12) | "torch_int16"
-  std::string resize_rule = "qwen_vl_utils";   // "qwen_vl_utils" | "hf": smart_resize variant
-  std::string normalisation = "slow";          // "slow" | "fast": rounding of (x/255 - mean)/std
-  std::string temporal_ids = "float";          // "float" | "int": M-RoPE time step of videos
-  std::size_t vision_cache_bytes = 64u << 20;  // features of pictures seen before
+  // How sizes are chosen: "qwen_vl_utils" | "qwen_vl_utils11" (until 0.0.11: a clip's frames are
+  // treated as pictures) | "hf".
+  std::string resize_rule = "qwen_vl_utils";
+  std::string normalisation = "slow";  // "slow" | "fast": rounding of (x/255 - mean)/std; clips
+                                       // are always "fast"
+  std::string temporal_ids = "float";  // "float" | "int": M-RoPE time step of clips
+  std::size_t vision_cache_bytes = 64u << 20;  // features of pictures and clips seen before
 };
 
 class Engine {

@@ -35,6 +35,10 @@ struct ModelSummary {
 // shape) without running it.
 ModelSummary inspect_model(const std::string& model);
 
+// Whether the Hugging Face cache has a place for "org/name[@revision]": it was downloaded, or that
+// has begun. An incomplete download is in the cache, and opening it says what is missing.
+bool is_model_in_cache(const std::string& repository_id);
+
 struct KernelSummary {
   std::string name;  // "avx512", "avx2", "portable"
   bool is_usable = false;

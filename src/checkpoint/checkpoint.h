@@ -48,4 +48,7 @@ std::string canonical_tensor_name(const std::string& name);
 // looked and how to download.
 std::filesystem::path resolve_model(const std::string& model);
 
+// Whether "org/name[@revision]" has a place in that cache: it was downloaded, or that has begun.
+bool is_in_cache(const std::string& repository_id);
+
 }  // namespace qwenvl

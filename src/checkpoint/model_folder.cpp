@@ -111,13 +111,16 @@ std::string missing_part(const fs::path& snapshot) {
   return "";
 }
 
+fs::path place_in_cache(const RepositoryId& id) {
+  return cache_folder() / ("models--" + id.organisation + "--" + id.name);
+}
+
 fs::path resolve_in_cache(const RepositoryId& id) {
-  const fs::path cache = cache_folder();
-  const fs::path repository = cache / ("models--" + id.organisation + "--" + id.name);
+  const fs::path repository = place_in_cache(id);
   if (!is_folder(repository)) {
     fail(ErrorKind::bad_request,
          "model {}: not a model folder here, and not in the cache {}; download it with: {}",
-         quoted(id.str()), cache.string(), download_command(id));
+         quoted(id.str()), cache_folder().string(), download_command(id));
   }
   const fs::path snapshot = repository / "snapshots" / commit_of(repository, id.revision);
   if (!is_folder(snapshot)) {
@@ -157,6 +160,11 @@ fs::path resolve_model(const std::string& model) {
          quoted(model));
   }
   return resolve_in_cache(id);
+}
+
+bool is_in_cache(const std::string& repository_id) {
+  RepositoryId id;
+  return parse_id(repository_id, id) && is_folder(place_in_cache(id));
 }
 
 }  // namespace qwenvl

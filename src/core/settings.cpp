@@ -42,7 +42,7 @@ constexpr Setting kSettings[] = {
     {"QWENVL_LOG", "how much is reported on standard error", "error, warning, info or debug",
      is_log_level},
     {"QWENVL_MODEL", "the model of the command line when --model is not given",
-     "a folder or a repository id", is_any},
+     "a folder, a repository id or demo", is_any},
     {"QWENVL_THREADS", "threads used when the options do not say", "1 to 512", is_thread_count},
     {"QWENVL_TRACE", "folder that every named intermediate result is written to", "a folder",
      is_any},

@@ -35,9 +35,10 @@ T chosen(const char* option, const std::string& value,
 
 PreprocessOptions preprocess_options(const EngineOptions& o) {
   PreprocessOptions p;
-  p.rule =
-      chosen<ResizeRule>("resize_rule", o.resize_rule,
-                         {{"qwen_vl_utils", ResizeRule::qwen_vl_utils}, {"hf", ResizeRule::hf}});
+  p.rule = chosen<ResizeRule>("resize_rule", o.resize_rule,
+                              {{"qwen_vl_utils", ResizeRule::qwen_vl_utils},
+                               {"qwen_vl_utils11", ResizeRule::qwen_vl_utils11},
+                               {"hf", ResizeRule::hf}});
   p.kernel = chosen<ResizeKernel>("resize_kernel", o.resize_kernel,
                                   {{"pillow", ResizeKernel::pillow},
                                    {"pillow12", ResizeKernel::pillow12},
@@ -119,26 +120,67 @@ struct Engine::Impl {
     return o.max_context_tokens;
   }
 
-  // Pictures are read, decoded and resized one after the other, so that only one is held in full
-  // size.
-  VisionInput prepare(const Picture& picture, PictureInfo& info) const {
+  struct Decoded {
+    std::string name;
+    Image image;
+  };
+  Decoded decode(const Picture& picture) const {
     SourceBytes source{picture.source.empty() ? "picture" : picture.source, picture.bytes};
     if (picture.bytes.empty()) source = read_source(picture.source);
-    const Image image = decode_image(source.bytes, source.name, loader);
-    const SizeWish wish{picture.options.min_pixels, picture.options.max_pixels,
-                        picture.options.resized_height, picture.options.resized_width};
+    Image image = decode_image(source.bytes, source.name, loader);
+    return {std::move(source.name), std::move(image)};
+  }
+
+  static SizeWish wish_of(const PictureOptions& o) {
+    return {o.min_pixels, o.max_pixels, o.resized_height, o.resized_width};
+  }
+
+  // Pictures and frames are read, decoded and resized one after the other, so that only one is held
+  // in full size.
+  VisionInput prepare(const Picture& picture, PictureInfo& info) const {
+    const Decoded decoded = decode(picture);
     VisionInput input;
     try {
-      input = model->prepare_image(image, wish, preprocess);
+      input = model->prepare_image(decoded.image, wish_of(picture.options), preprocess);
     } catch (const Error& e) {
-      throw Error(e.kind(), source.name + ": " + e.what());
+      throw Error(e.kind(), decoded.name + ": " + e.what());
     }
-    info = {source.name,
-            image.width,
-            image.height,
-            input.frames[0].width,
-            input.frames[0].height,
-            static_cast<int>(input.n_tokens)};
+    info = {decoded.name,  decoded.image.width, decoded.image.height,
+            input.width(), input.height(),      static_cast<int>(input.n_tokens)};
+    return input;
+  }
+
+  VisionInput prepare(const Clip& clip, ClipInfo& info) const {
+    const ClipOptions& o = clip.options;
+    info.name = clip.name;
+    info.n_frames = static_cast<int>(clip.frames.size());
+    info.fps = o.fps;
+    const auto frame = [&](std::int64_t i) {
+      const Picture& picture = clip.frames[static_cast<std::size_t>(i)];
+      const SizeWish own = wish_of(picture.options);
+      if (own.min_pixels || own.max_pixels || own.resized_height || own.resized_width) {
+        fail(ErrorKind::bad_request,
+             "frame {} has size options of its own, expected them in the clip's", i + 1);
+      }
+      Decoded decoded = decode(picture);
+      if (i == 0) {
+        if (info.name.empty()) info.name = decoded.name;
+        info.original_width = decoded.image.width;
+        info.original_height = decoded.image.height;
+      }
+      return std::move(decoded.image);
+    };
+    const ClipWish wish{wish_of(o.frame), o.total_pixels, o.fps, max_context};
+    VisionInput input;
+    try {
+      input = model->prepare_clip(info.n_frames, frame, wish, preprocess);
+    } catch (const Error& e) {
+      throw Error(e.kind(), info.name.empty() ? e.what() : info.name + ": " + e.what());
+    }
+    info.seconds = info.n_frames / o.fps;
+    info.processed_width = input.width();
+    info.processed_height = input.height();
+    info.n_tokens = static_cast<int>(input.n_tokens);
     return input;
   }
 
@@ -151,6 +193,15 @@ struct Engine::Impl {
          number, quoted(role), at, static_cast<unsigned char>(text[at]));
   }
 
+  static TemplatePart::Kind template_kind(Part::Kind kind) {
+    switch (kind) {
+      case Part::Kind::text: return TemplatePart::Kind::text;
+      case Part::Kind::picture: return TemplatePart::Kind::image;
+      case Part::Kind::clip: return TemplatePart::Kind::video;
+    }
+    fail(ErrorKind::bad_request, "part: of no known kind");
+  }
+
   Conversation conversation(const Request& request) const {
     Conversation out;
     if (request.messages.empty())
@@ -160,9 +211,7 @@ struct Engine::Impl {
       to.role = message.role;
       for (const Part& part : message.parts) {
         check_utf8(part.text, message.role, to.parts.size() + 1);
-        to.parts.push_back(
-            {part.kind == Part::Kind::text ? TemplatePart::Kind::text : TemplatePart::Kind::image,
-             part.text});
+        to.parts.push_back({template_kind(part.kind), part.text});
       }
     }
     out.options.add_vision_id = request.add_vision_id;
@@ -171,7 +220,8 @@ struct Engine::Impl {
     return out;
   }
 
-  std::unique_ptr<Job> prepare(const Request& request, std::vector<PictureInfo>& pictures) const {
+  // Fills the pictures and clips of `prepared`.
+  std::unique_ptr<Job> prepare(const Request& request, Event& prepared) const {
     const Stopwatch watch;
     auto job = std::make_unique<Job>();
     job->options.settings = merged(defaults, request.sampling);
@@ -184,11 +234,14 @@ struct Engine::Impl {
     Conversation conversation = this->conversation(request);
     for (const Message& message : request.messages) {
       for (const Part& part : message.parts) {
-        if (part.kind != Part::Kind::picture) continue;
-        job->media.push_back(prepare(part.image, pictures.emplace_back()));
-        job->usage.picture_tokens += pictures.back().n_tokens;
+        if (part.kind == Part::Kind::picture)
+          job->media.push_back(prepare(part.image, prepared.pictures.emplace_back()));
+        if (part.kind == Part::Kind::clip)
+          job->media.push_back(prepare(part.video, prepared.clips.emplace_back()));
       }
     }
+    for (const VisionInput& input : job->media)
+      job->usage.picture_tokens += static_cast<int>(input.n_tokens);
     for (const VisionInput& input : job->media) conversation.media.push_back(&input);
     job->prompt = model->lay_out(conversation, tokenizer, preprocess);
     job->usage.prompt_tokens = static_cast<int>(job->prompt.ids.size());
@@ -224,9 +277,8 @@ struct Engine::Impl {
     const std::int64_t wanted = settings.max_new_tokens.value_or(1);
     if (room < wanted) {
       fail(ErrorKind::bad_request,
-           "prompt: {} tokens ({} of them pictures) and {} new ones, expected at most {} in all: "
-           "make pictures smaller "
-           "(max_pixels), shorten the text or lower max_new_tokens",
+           "prompt: {} tokens ({} of them pictures and clips) and {} new ones, expected at most {} "
+           "in all: make pictures smaller (max_pixels), shorten the text or lower max_new_tokens",
            usage.prompt_tokens, usage.picture_tokens, wanted, max_context);
     }
     if (settings.max_new_tokens) return wanted;
@@ -277,7 +329,7 @@ EventStream Engine::submit(const Request& request) {
   return guarded([&] {
     Event prepared;
     prepared.kind = Event::Kind::prepared;
-    std::unique_ptr<Job> job = impl_->prepare(request, prepared.pictures);
+    std::unique_ptr<Job> job = impl_->prepare(request, prepared);
     EventStream stream;
     stream.queue_ = std::make_shared<EventQueue>();
     job->stream = stream.queue_;
@@ -306,8 +358,8 @@ std::string Engine::render(const Request& request) const {
 }
 
 std::vector<std::int32_t> Engine::prompt_ids(const Request& request) const {
-  std::vector<PictureInfo> pictures;
-  return guarded([&] { return std::move(impl_->prepare(request, pictures)->prompt.ids); });
+  Event prepared;
+  return guarded([&] { return std::move(impl_->prepare(request, prepared)->prompt.ids); });
 }
 
 }  // namespace qwenvl

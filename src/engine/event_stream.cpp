@@ -49,6 +49,7 @@ Answer collect(EventStream stream) {
       case Event::Kind::progress: break;
       case Event::Kind::prepared:
         answer.pictures = std::move(event.pictures);
+        answer.clips = std::move(event.clips);
         answer.usage = event.usage;
         answer.seed = event.seed;
         break;

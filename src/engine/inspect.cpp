@@ -59,6 +59,10 @@ ModelSummary inspect_model(const std::string& model) {
   return guarded([&] { return summary_of(model); });
 }
 
+bool is_model_in_cache(const std::string& repository_id) {
+  return guarded([&] { return is_in_cache(repository_id); });
+}
+
 MachineSummary inspect_machine() { return guarded(summary_of_machine); }
 
 struct TextCodec::Impl {

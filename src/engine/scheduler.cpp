@@ -162,7 +162,9 @@ void Scheduler::encode(Job& job) {
     known = std::move(fresh);
   }
   job.features.push_back(std::move(known));
-  job.media[job.features.size() - 1].frames.clear();  // the pixels have done their work
+  VisionInput& done = job.media[job.features.size() - 1];
+  done.frames = {};  // the pixels have done their work
+  done.float_frames = {};
   job.timings.encode_ms += watch.milliseconds();
 }
 

@@ -15,10 +15,13 @@ MediaKey key_of(const VisionInput& input) {
   if (!state) fail(ErrorKind::out_of_memory, "vision cache: no memory for a hash");
   XXH3_128bits_reset(state);
   const std::int64_t header[] = {input.grid.t, input.grid.h, input.grid.w,
-                                 static_cast<std::int64_t>(input.normalisation)};
+                                 static_cast<std::int64_t>(input.normalisation),
+                                 static_cast<std::int64_t>(input.frames.size())};
   XXH3_128bits_update(state, header, sizeof header);
   for (const Image& frame : input.frames)
     XXH3_128bits_update(state, frame.rgb.data(), frame.rgb.size());
+  for (const FloatImage& frame : input.float_frames)
+    XXH3_128bits_update(state, frame.rgb.data(), frame.rgb.size() * sizeof(float));
   const XXH128_hash_t hash = XXH3_128bits_digest(state);
   return {hash.low64, hash.high64};
 }

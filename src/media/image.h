@@ -21,6 +21,16 @@ struct Image {
   }
 };
 
+// The same in float32, where the values need not be whole numbers or stay within 0 and 255.
+struct FloatImage {
+  int height = 0;
+  int width = 0;
+  std::vector<float> rgb;
+
+  float* row(int y) { return rgb.data() + static_cast<std::size_t>(y) * width * 3; }
+  const float* row(int y) const { return rgb.data() + static_cast<std::size_t>(y) * width * 3; }
+};
+
 // The two loaders of the reference read some files differently.
 enum class Loader {
   qwen_vl_utils,  // no EXIF rotation; RGBA is blended onto white; other alpha is dropped

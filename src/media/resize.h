@@ -14,4 +14,9 @@ enum class ResizeKernel {
 // Antialiased bicubic, a = -0.5. Equal size returns a copy.
 Image resize_bicubic(const Image& image, int height, int width, ResizeKernel kernel);
 
+// The same filter in float32, as torchvision resizes float tensors: neither rounded nor clamped.
+FloatImage resize_bicubic_float(const Image& image, int height, int width);
+// Clamped to 0 … 255 and rounded, halves to even.
+Image rounded(const FloatImage& image);
+
 }  // namespace qwenvl

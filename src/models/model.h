@@ -11,51 +11,13 @@
 
 #include "backend/backend.h"
 #include "backend/workspace.h"
-#include "media/image.h"
-#include "media/resize.h"
+#include "models/vision_input.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace qwenvl {
 
 class Checkpoint;
-
-// ---- pictures and clips ----------------------------------------------------------------------
-
-// Patches along time, height and width.
-struct Grid {
-  std::int64_t t = 1, h = 0, w = 0;
-  std::int64_t n_patches() const { return t * h * w; }
-  bool operator==(const Grid&) const = default;
-};
-
-struct SizeWish {
-  std::optional<std::int64_t> min_pixels, max_pixels;
-  std::optional<int> resized_height, resized_width;  // both or neither
-};
-
-enum class Normalisation { slow, fast };
-enum class ResizeRule { qwen_vl_utils, hf };
-enum class TemporalIds { true_time, whole_seconds };
-
-// The switches on which versions of the reference disagree; the defaults are the published
-// README's.
-struct PreprocessOptions {
-  ResizeRule rule = ResizeRule::qwen_vl_utils;
-  ResizeKernel kernel = ResizeKernel::pillow;
-  Normalisation normalisation = Normalisation::slow;
-  TemporalIds temporal_ids = TemporalIds::true_time;
-};
-
-// Pixels as the model wants them, not yet turned into patches: those are made a few rows at a time.
-struct VisionInput {
-  std::vector<Image> frames;  // 1 for a still, an even number for a clip; all of the processed size
-  Grid grid;
-  std::int64_t n_tokens = 0;  // rows in the language model
-  bool is_video = false;
-  double seconds_per_grid = 1.0;  // true time between two temporal patches
-  Normalisation normalisation = Normalisation::slow;
-};
 
 // ---- prompts ---------------------------------------------------------------------------------
 
@@ -118,6 +80,9 @@ class Model {
   // Sizes, resizes; no network. Throws bad_request (impossible sizes).
   virtual VisionInput prepare_image(const Image& image, const SizeWish& wish,
                                     const PreprocessOptions& options) const = 0;
+  virtual VisionInput prepare_clip(std::int64_t n_frames, const FrameSource& frame,
+                                   const ClipWish& wish,
+                                   const PreprocessOptions& options) const = 0;
   // Text and media → ids, positions, slots; no network. Throws bad_request.
   virtual Prompt lay_out(const Conversation& conversation, const Tokenizer& tokenizer,
                          const PreprocessOptions& options) const = 0;

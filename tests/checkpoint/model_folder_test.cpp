@@ -55,6 +55,14 @@ class ModelFolder : public testing::Test {
   std::vector<std::pair<std::string, std::string>> before_;
 };
 
+TEST_F(ModelFolder, ARepositoryIsInTheCacheFromTheBeginningOfItsDownload) {
+  EXPECT_FALSE(is_in_cache("org/name"));
+  EXPECT_FALSE(is_in_cache("no id"));
+  std::filesystem::create_directories(folder_.path() / "cache" / kRepository / "blobs");
+  EXPECT_TRUE(is_in_cache("org/name"));
+  EXPECT_TRUE(is_in_cache("org/name@main"));
+}
+
 TEST_F(ModelFolder, AnExistingFolderIsTakenAsItIs) {
   folder_.write("m/config.json", "{}");
   EXPECT_EQ(resolve_model((folder_.path() / "m").string()), folder_.path() / "m");

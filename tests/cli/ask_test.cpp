@@ -1,4 +1,5 @@
 // qwenvl ask from outside: what is a picture, what is refused and how, what comes out.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -104,6 +105,38 @@ TEST_F(Ask, AppliesSizesToOnePictureByItsNumber) {
   EXPECT_NE(json["pictures"][0]["processed"], json["pictures"][1]["processed"]);
 }
 
+TEST_F(Ask, TakesAFolderForAClipWithItsFramesInNaturalOrder) {
+  const std::string clip = folder_ / "clip";
+  std::filesystem::create_directories(clip + "/folder.png");
+  write_file(clip + "/frame10.bmp", bmp_bytes(112, 112));
+  write_file(clip + "/frame9.bmp", bmp_bytes(140, 112));  // the first: its size is reported
+  write_file(clip + "/.hidden.bmp", "no picture");
+  write_file(clip + "/notes.txt", "no picture");
+  const Json json = ask_json({clip, "When?", "--fps", "4", "--min-pixels", "12544"});
+  ASSERT_EQ(json["clips"].size(), 1U);
+  EXPECT_EQ(json["clips"][0], (Json{{"name", clip},
+                                    {"frames", 2},
+                                    {"fps", 4.0},
+                                    {"seconds", 0.5},
+                                    {"original", {{"width", 140}, {"height", 112}}},
+                                    {"processed", {{"width", 112}, {"height", 112}}},
+                                    {"tokens", 16}}));
+  EXPECT_EQ(json["usage"]["picture_tokens"], 16);
+  EXPECT_TRUE(json["pictures"].empty());
+}
+
+TEST_F(Ask, ReportsAClipOnStandardErrorAndTakesTwoFramesASecondWhereNoneAreGiven) {
+  const std::string clip = folder_ / "clip";
+  std::filesystem::create_directories(clip);
+  for (int k = 1; k <= 3; ++k) write_file(fmt::format("{}/{}.bmp", clip, k), bmp_bytes(112, 112));
+  const Outcome outcome = ask({clip, photo_, "Compare", "--resize-rule", "qwen_vl_utils11"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("clip: 3 frames of 112x112, 2 a second: 1.5 s, seen as 112x112 (32 "
+                             "tokens)"),
+            std::string::npos)
+      << outcome.err;
+}
+
 TEST_F(Ask, RepeatsASampledAnswerWithTheSameSeed) {
   const std::vector<std::string> arguments = {"ask",    "Hi", "--temperature",    "1",
                                               "--seed", "3",  "--max-new-tokens", "8"};
@@ -181,11 +214,14 @@ class AskRefuses : public ::testing::TestWithParam<Refusal> {};
 TEST_P(AskRefuses, WithOneClearMessage) {
   const Refusal& refusal = GetParam();
   TemporaryFolder folder;
-  write_file(folder / "photo.bmp", bmp_bytes(60, 90));
+  const std::string photo = write_file(folder / "photo.bmp", bmp_bytes(60, 90));
+  folder.write("mixed/1.bmp", bmp_bytes(112, 112));
+  folder.write("mixed/2.bmp", bmp_bytes(60, 90));
+  folder.write("empty/notes.txt", "no picture");
   std::vector<std::string> arguments = {"ask"};
   for (std::string argument : refusal.arguments) {
-    const auto at = argument.find("PHOTO");
-    if (at != std::string::npos) argument.replace(at, 5, folder / "photo.bmp");
+    if (argument == "PHOTO") argument = photo;
+    if (argument.rfind("FOLDER", 0) == 0) argument.replace(0, 6, folder.path().string());
     arguments.push_back(argument);
   }
   const Outcome outcome = run(arguments);
@@ -200,7 +236,20 @@ const Refusal kRefusals[] = {
     {"OptionWithoutValue", {"Hi", "--stop"}, 2, "--stop"},
     {"MissingPicture", {"missing.jpg", "What?"}, 3, "missing.jpg: no such picture"},
     {"MissingForcedPicture", {"--image", "missing", "What?"}, 3, "missing"},
-    {"Folder", {"/tmp", "What?"}, 2, "is a folder"},
+    {"FolderWithoutPictures", {"FOLDER/empty", "What?"}, 2, "is a folder without pictures"},
+    {"FolderOfAModel", {kTinyModel, "What?"}, 2, "is the folder of a model: pass it with --model"},
+    {"FramesOfTwoSizes",
+     {"FOLDER/mixed", "--resize-rule", "hf"},
+     2,
+     "mixed: clip: frame 2 is 60×90"},
+    {"NoFramesASecond", {"FOLDER/mixed", "--fps", "0"}, 2, "--fps"},
+    {"NanFramesASecond", {"FOLDER/mixed", "--fps", "nan"}, 2, "'nan' is not a number"},
+    {"FramesASecondOfAPicture", {"PHOTO", "--fps", "2"}, 2, "--fps and --total-pixels do nothing"},
+    {"TooFewPixelsForAFrame",
+     {"FOLDER/mixed", "--max-pixels", "50176"},
+     2,
+     "lower min_pixels, too"},
+    {"UnknownTemporalIds", {"Hi", "--temporal-ids", "magic"}, 2, "magic"},
     {"StandardInputTwice", {"-", "-"}, 3, "standard input: empty"},
     {"EmptyStandardInput", {"-", "What?"}, 3, "standard input: empty"},
     {"NotANumber", {"Hi", "--temperature", "warm"}, 2, "'warm' is not a number"},

@@ -44,6 +44,24 @@ TEST_F(Chat, PutsPicturesIntoTheNextMessageOnly) {
   EXPECT_EQ(messages()[2]["content"], "And now?");
 }
 
+TEST_F(Chat, PutsAClipIntoTheNextMessageAndSavesItsFramesAndTheirRate) {
+  const std::string clip = folder_ / "clip";
+  std::filesystem::create_directories(clip);
+  write_file(clip + "/1.bmp", bmp_bytes(112, 112));
+  write_file(clip + "/2.bmp", bmp_bytes(112, 112));
+  const std::vector<std::string> options = {"chat", "--greedy", "--max-new-tokens",
+                                            "3",    "--fps",    "0.5"};
+  const Outcome saved = run(options, "/clip " + clip + "\nWhen?\n/save " + file_ + "\nAgain\n");
+  EXPECT_EQ(saved.exit_code, 0) << saved.err;
+  EXPECT_EQ(messages()[0]["content"][0], (Json{{"type", "video"},
+                                               {"video", {clip + "/1.bmp", clip + "/2.bmp"}},
+                                               {"sample_fps", 0.5}}));
+  const Outcome loaded = chat("/load " + file_ + "\nAgain\n");
+  EXPECT_EQ(loaded.exit_code, 0) << loaded.err;
+  EXPECT_EQ(saved.out.substr(saved.out.size() - loaded.out.size()), loaded.out);
+  EXPECT_NE(loaded.err.find("2 frames of 112x112, 0.5 a second: 4 s"), std::string::npos);
+}
+
 TEST_F(Chat, GoesOnWithASavedConversation) {
   const Outcome whole = chat("/system Be brief\nOne\nTwo\n");
   EXPECT_EQ(chat("/system Be brief\nOne\n/save " + file_ + "\n").exit_code, 0);
@@ -80,6 +98,10 @@ TEST_F(Chat, StopsAScriptAtItsFirstMistake) {
       {"/image\n", 2, "/image needs an argument"},
       {"/image nowhere\n", 3, "nowhere: no such picture"},
       {"/image -\n", 2, "standard input is the conversation"},
+      {"/image " + folder_.path().string() + "\n", 2, "is a folder: /clip adds its pictures"},
+      {"/clip\n", 2, "/clip needs an argument"},
+      {"/clip nowhere\n", 2, "nowhere: no such folder"},
+      {"/clip " + photo_ + "\n", 2, "no such folder"},
       {"/load /nowhere.json\n", 3, "/nowhere.json"},
       {"/load " + photo_ + "\n", 3, "not a saved conversation"},
       {"/save /nowhere/chat.json\n", 6, "cannot be written"},
@@ -93,9 +115,13 @@ TEST_F(Chat, StopsAScriptAtItsFirstMistake) {
 }
 
 TEST_F(Chat, RefusesSavedConversationsItDoesNotUnderstand) {
-  const char* files[] = {"[]", "{}", R"({"messages": [{"role": "user"}]})",
+  const char* files[] = {"[]",
+                         "{}",
+                         R"({"messages": [{"role": "user"}]})",
                          R"({"messages": [{"role": "user", "content": 5}]})",
-                         R"({"messages": [{"role": "user", "content": [{"type": "sound"}]}]})"};
+                         R"({"messages": [{"role": "user", "content": [{"type": "sound"}]}]})",
+                         R"({"messages": [{"role": "user", "content": [{"type": "video",
+                             "video": "clip.mp4"}]}]})"};
   for (const char* text : files) {
     write_file(file_, text);
     const Outcome outcome = chat("/load " + file_ + "\n");

@@ -36,10 +36,12 @@ inline std::string read_whole(const std::filesystem::path& path) {
 // A started program with its three streams connected to files.
 class Running {
  public:
-  // `stdout_path` "": a file of its own. QWENVL_MODEL is the tiny checkpoint.
+  // `stdout_path` "": a file of its own. QWENVL_MODEL is the tiny checkpoint, unless `environment`
+  // says otherwise ("" counts as unset). `program` may be a copy of the built one.
   Running(const std::vector<std::string>& arguments, const std::string& input = "",
           const std::string& stdout_path = "",
-          const std::map<std::string, std::string>& environment = {})
+          const std::map<std::string, std::string>& environment = {},
+          std::string program = QWENVL_PROGRAM)
       : out_path_(stdout_path.empty() ? folder_ / "out" : stdout_path) {
     std::ofstream(folder_ / "in", std::ios::binary) << input;
     pid_ = fork();
@@ -50,7 +52,6 @@ class Running {
     setenv("QWENVL_MODEL", kTinyModel.c_str(), 1);
     for (const auto& [name, value] : environment) setenv(name.c_str(), value.c_str(), 1);
     std::vector<char*> argv;
-    std::string program = QWENVL_PROGRAM;
     argv.push_back(program.data());
     for (const std::string& argument : arguments)
       argv.push_back(const_cast<char*>(argument.c_str()));

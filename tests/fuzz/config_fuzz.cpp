@@ -37,6 +37,9 @@ void check_preprocessor(const std::string& text) {
   const auto p = qwenvl::qwen2_5_vl::parse_preprocessor_config(text, "input", {});
   require(p.min_pixels >= 1 && p.min_pixels <= p.max_pixels);
   for (const double deviation : p.image_std) require(deviation > 0);
+  const auto video = qwenvl::qwen2_5_vl::parse_preprocessor_config(
+      text, "input", {}, qwenvl::qwen2_5_vl::PreprocessorKind::video);
+  require(video.min_pixels >= 1 && video.max_pixels >= 1);
 }
 
 // Settings of a file, alone and under wishes taken from the input's own bytes.

@@ -305,6 +305,20 @@ TEST(PreprocessorConfig, no_file_or_an_empty_object_gives_the_defaults_of_the_re
   }
 }
 
+TEST(PreprocessorConfig, clips_have_defaults_of_their_own_and_take_a_pictures_limits) {
+  const auto of_clips = [](const Json& json) {
+    return parse_preprocessor_config(json.dump(), "preprocessor_config.json", VisionConfig{},
+                                     PreprocessorKind::video);
+  };
+  EXPECT_EQ(of_clips(Json::object()).min_pixels, 100352);
+  EXPECT_EQ(of_clips(Json::object()).max_pixels, 602112);
+  EXPECT_EQ(of_clips(published_preprocessor()).max_pixels, 12845056);
+  const Json both = {{"image_processor", {{"max_pixels", 50176}}},
+                     {"video_processor", {{"max_pixels", 301056}}}};
+  EXPECT_EQ(of_clips(both).max_pixels, 301056);
+  EXPECT_EQ(of_clips({{"max_pixels", 50176}}).max_pixels, 50176);  // below the default minimum
+}
+
 TEST(PreprocessorConfig, edges_of_size_are_limits_too) {
   Json json = published_preprocessor();
   json.erase("min_pixels");

@@ -3,19 +3,26 @@
 
     evaluate.py --checkpoint FOLDER --items FOLDER --out results.json
                 [--program build/release/qwenvl] [--transformers] [--count 200] [--skills A,B]
+                [--bfloat16] [--jobs N]
 
 The items folder (pictures as PNG, items.jsonl) is written when it does not exist yet, and is good
-for any other program. Answers are greedy, in float32. qwenvl takes no clips yet, so those skills are
-measured with transformers alone.
+for any other program. Answers are greedy, in float32; --bfloat16 asks qwenvl a second time in the
+arithmetic it takes by itself. Every answer is noted at once in results.answers.jsonl; a later run
+asks only what is not there for this checkpoint and these items.
+Both engines are asked one item at a time, several items side by side: batches would be no faster on
+a processor, and padding might cost a token.
 Before: export.py.   After: the table goes into the card (export.py --results).
 """
 
 import argparse
+import hashlib
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from PIL import Image
@@ -27,6 +34,7 @@ from metrics import results_table, share
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 LONGEST = 512  # new tokens
+FLOAT32, BFLOAT16, REFERENCE = "qwenvl", "qwenvl bf16", "transformers"  # engines
 
 
 def write_items(folder, split, skills, count, level):
@@ -61,19 +69,24 @@ def read_items(folder, skills, count):
 
 
 def ask_qwenvl(options, record):
-    """(answer, token ids) of one still; None for a clip."""
-    if record["fps"]:
-        return None
-    picture = str(options.items / record["frames"][0])
-    parts = [picture, record["prompt"]] if record["picture_first"] else [record["prompt"], picture]
+    """(answer, token ids) of one item."""
     command = [str(options.program), "ask", "--model", str(options.checkpoint), "--json"]
-    command += ["--greedy", "--compute", "float32", "--max-new-tokens", str(LONGEST)]
+    command += ["--greedy", "--compute", options.compute, "--max-new-tokens", str(LONGEST)]
     command += ["--system", SYSTEM]
-    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as tools:
+    frames = [(options.items / name).resolve() for name in record["frames"]]
+    with tempfile.TemporaryDirectory() as folder:
+        media = str(frames[0])
+        if record["fps"]:  # a folder of frames is a clip
+            media = f"{folder}/clip"
+            os.mkdir(media)
+            for number, frame in enumerate(frames):
+                os.symlink(frame, f"{media}/{number}{frame.suffix}")
+            command += ["--fps", str(record["fps"])]
         if record["tool"]:
-            json.dump([record["tool"]], tools, ensure_ascii=False)
-            tools.flush()
-            command += ["--tools", tools.name]
+            tools = Path(folder) / "tools.json"
+            tools.write_text(json.dumps([record["tool"]], ensure_ascii=False), encoding="utf-8")
+            command += ["--tools", str(tools)]
+        parts = [media, record["prompt"]] if record["picture_first"] else [record["prompt"], media]
         done = subprocess.run(command + parts, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"evaluate: {record['id']}: exit {done.returncode}\n{done.stderr}")
@@ -86,6 +99,7 @@ class Reference:
 
     def __init__(self, options):
         import torch
+        from qwen_vl_utils.vision_process import fetch_video
         from transformers import (
             AutoTokenizer,
             Qwen2_5_VLForConditionalGeneration,
@@ -94,7 +108,7 @@ class Reference:
             Qwen2VLVideoProcessor,
         )
 
-        self.torch = torch
+        self.torch, self.fetch_video = torch, fetch_video
         self.items = options.items
         # The picture processor that resizes with Pillow, as qwenvl does unless told otherwise.
         self.processor = Qwen2_5_VLProcessor(
@@ -107,13 +121,13 @@ class Reference:
         ).eval()
 
     def ask(self, record):
-        frames = [loaded(Image.open(self.items / n).convert("RGB")) for n in record["frames"]]
+        frames = [Image.open(self.items / n).convert("RGB") for n in record["frames"]]
         fields = {name: record[name] for name in vars(Item("", "", "", []))}
         text = prompt_text(Item(**{**fields, "frames": frames}))
         if record["fps"]:
-            media = {"videos": [frames], "fps": record["fps"]}
+            media = {"videos": [self.fetch_video({"video": frames})], "fps": record["fps"]}
         else:
-            media = {"images": frames}
+            media = {"images": [loaded(frame) for frame in frames]}
         inputs = self.processor(text=[text], return_tensors="pt", **media)
         with self.torch.no_grad():
             out = self.model.generate(**inputs, max_new_tokens=LONGEST)
@@ -121,34 +135,122 @@ class Reference:
         return self.processor.decode(ids, skip_special_tokens=True), ids
 
 
-def collect(records, ask, name):
-    """Answers by id, with progress on standard error."""
-    answers = {}
-    for number, record in enumerate(records, start=1):
-        answers[record["id"]] = ask(record)
-        print(f"\r{name}: {number} of {len(records)} ", end="", file=sys.stderr, flush=True)
+class AnswerFile:
+    """What was answered so far, one line an answer, written as they come."""
+
+    def __init__(self, path, checkpoint):
+        self.path = path
+        self.model = hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
+        self.known = {}
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # a run was stopped while it wrote this line
+            self.known[entry["engine"], entry["key"]] = entry["text"], entry["ids"]
+        if path.exists() and not path.read_bytes().endswith(b"\n"):
+            self.append("")
+
+    def key(self, record):
+        """Names the item as it is drawn and the weights that are asked."""
+        text = json.dumps(record, sort_keys=True) + self.model
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def missing(self, engine, records):
+        return [r for r in records if (engine, self.key(r)) not in self.known]
+
+    def add(self, engine, record, answer):
+        text, ids = self.known[engine, self.key(record)] = answer
+        entry = {"engine": engine, "id": record["id"], "key": self.key(record), "text": text}
+        entry.update(truth=record["answer"], ids=ids)
+        self.append(json.dumps(entry, ensure_ascii=False))
+
+    def append(self, line):
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def of(self, engine, records):
+        """Answers by id; None where the engine gave none."""
+        return {r["id"]: self.known.get((engine, self.key(r))) for r in records}
+
+
+def collect(answers, engine, records, stream):
+    """Takes (record, answer) pairs as they come; progress goes to standard error."""
+    done = len(records) - len(answers.missing(engine, records))
+    for record, answer in stream(answers.missing(engine, records)):
+        if answer is not None:
+            answers.add(engine, record, answer)
+        done += 1
+        print(f"\r{engine}: {done} of {len(records)} ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    return answers
+    return answers.of(engine, records)
+
+
+def threads_each(jobs):
+    return max(1, len(os.sched_getaffinity(0)) // jobs)
+
+
+def qwenvl_answers(options, records):
+    """Several programs side by side."""
+    os.environ["QWENVL_THREADS"] = str(threads_each(options.jobs))
+    with ThreadPoolExecutor(options.jobs) as pool:
+        asked = {pool.submit(ask_qwenvl, options, record): record for record in records}
+        try:
+            for future in as_completed(asked):
+                yield asked[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def open_reference(options):
+    """In each worker process: the model of its own."""
+    global reference
+    reference = Reference(options)
+    reference.torch.set_num_threads(threads_each(options.jobs))
+
+
+def ask_reference(record):
+    return record, reference.ask(record)
+
+
+def reference_answers(options, records):
+    if not records:
+        return
+    fresh = multiprocessing.get_context("spawn")  # a forked child must not inherit torch's threads
+    with fresh.Pool(options.jobs, open_reference, (options,)) as pool:
+        yield from pool.imap_unordered(ask_reference, records)
 
 
 def without_end(ids, ends):
     return ids[:-1] if ids and ids[-1] in ends else ids
 
 
+def same_tokens(names, one, other, ends):
+    """Whether both engines gave the same tokens, for the items that both answered."""
+    both = [(one[name], other[name]) for name in names if one[name] and other[name]]
+    return [without_end(a[1], ends) == without_end(b[1], ends) for a, b in both]
+
+
+def agreement(names, answers, pair, ends):
+    """[items with the same tokens, items compared] of two engines; None when one was not asked."""
+    if not set(pair) <= set(answers):
+        return None
+    same = same_tokens(names, *(answers[engine] for engine in pair), ends)
+    return [sum(same), len(same)]
+
+
 def summary(records, answers, ends):
-    """Shares per skill and engine, and how often two engines gave the same tokens."""
-    results = {"engines": list(answers), "skills": {}}
+    """Shares per skill and engine, and on how many items two engines gave the same tokens."""
+    results = {"engines": list(answers), "items": len(records), "skills": {}}
     for skill in dict.fromkeys(record["skill"] for record in records):
         group = [record for record in records if record["skill"] == skill]
         row = {"items": len(group)}
         for engine, by_id in answers.items():
             pairs = [(by_id[r["id"]][0], r["truth"]) for r in group if by_id[r["id"]]]
             row[engine] = share(skill, pairs) if pairs else None
-        if len(answers) == 2:
-            both = [[by_id[r["id"]] for by_id in answers.values()] for r in group]
-            both = [(a[1], b[1]) for a, b in both if a and b]
-            same = [without_end(a, ends) == without_end(b, ends) for a, b in both]
-            row["same_tokens"] = sum(same) / len(same) if same else None
+        names = [r["id"] for r in group]
+        row["same_tokens"] = agreement(names, answers, (FLOAT32, REFERENCE), ends)
+        row["same_in_bfloat16"] = agreement(names, answers, (FLOAT32, BFLOAT16), ends)
         results["skills"][skill] = row
     return results
 
@@ -158,20 +260,43 @@ def parse():
     add = parser.add_argument
     add("--checkpoint", type=Path, required=True)
     add("--items", type=Path, required=True, help="folder of the items; written when missing")
-    add("--out", type=Path, required=True, help="results.json; the answers are written beside it")
+    add("--out", type=Path, required=True, help="results.json; the answers are kept beside it")
     add("--program", type=Path, help="the qwenvl program")
     add("--transformers", action="store_true", help="measure with transformers too")
+    add("--bfloat16", action="store_true", help="ask qwenvl in bfloat16, too, for information")
     add("--count", type=int, default=200, help="items of each skill")
     add("--skills", default=",".join(SKILLS))
     add("--split", choices=SPLITS, default="held_out")
     add("--level", type=float, default=1.0, help="difficulty of newly written items")
+    add("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="items asked side by side")
     options = parser.parse_args()
     options.skills = options.skills.split(",")
     if unknown := [skill for skill in options.skills if skill not in SKILLS]:
         parser.error(f"no skill {', '.join(unknown)}; there are {', '.join(SKILLS)}")
     if not options.program and not options.transformers:
         parser.error("nothing to measure: give --program, --transformers or both")
+    if options.bfloat16 and not options.program:
+        parser.error("--bfloat16: asks qwenvl, so give --program")
+    if options.jobs < 1:
+        parser.error("--jobs: expected 1 or more")
     return options
+
+
+def engines(options):
+    """Name: how to ask it; qwenvl in float32 first, because targets are judged by the first."""
+
+    def qwenvl(compute):
+        computing = argparse.Namespace(**vars(options), compute=compute)
+        return lambda records: qwenvl_answers(computing, records)
+
+    asked = {}
+    if options.program:
+        asked[FLOAT32] = qwenvl("float32")
+    if options.transformers:
+        asked[REFERENCE] = lambda records: reference_answers(options, records)
+    if options.bfloat16:
+        asked[BFLOAT16] = qwenvl("bfloat16")
+    return asked
 
 
 def main():
@@ -181,22 +306,15 @@ def main():
     records = read_items(options.items, options.skills, options.count)
     if not records:
         raise SystemExit(f"evaluate: {options.items} has no items of {', '.join(options.skills)}")
-    answers = {}
-    if options.program:
-        answers["qwenvl"] = collect(records, lambda r: ask_qwenvl(options, r), "qwenvl")
-    if options.transformers:
-        answers["transformers"] = collect(records, Reference(options).ask, "transformers")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    known = AnswerFile(options.out.with_suffix(".answers.jsonl"), options.checkpoint)
+    answers = {
+        engine: collect(known, engine, records, stream)
+        for engine, stream in engines(options).items()
+    }
     generation = json.loads((options.checkpoint / "generation_config.json").read_text())
     results = summary(records, answers, generation["eos_token_id"])
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=1) + "\n")
-    with open(options.out.with_suffix(".answers.jsonl"), "w", encoding="utf-8") as file:
-        for r in records:
-            line = {"id": r["id"], "truth": r["answer"]}
-            line.update(
-                (engine, by_id[r["id"]] and by_id[r["id"]][0]) for engine, by_id in answers.items()
-            )
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
     print(results_table(results))
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write tests/golden/model: what the reference computes on the tiny checkpoints.
 
-    make_model_golden.py [positions|windows|activations|generations|prompts ...]
+    make_model_golden.py [positions|windows|activations|generations|prompts|clips ...]
 
 Without arguments everything is made. The contents are described in tests/golden/model/README.md.
 """
@@ -10,6 +10,7 @@ import sys
 
 import torch
 from model_activations import make_activations
+from model_clips import make_clips
 from model_generations import make_generations, make_prompts
 from model_positions import make_positions, make_windows
 from reference import check_versions
@@ -20,6 +21,7 @@ PARTS = {
     "activations": make_activations,
     "generations": make_generations,
     "prompts": make_prompts,
+    "clips": make_clips,
 }
 
 

@@ -203,11 +203,16 @@ Config parse_config(const std::string& json, const std::string& where) {
 }
 
 PreprocessorConfig parse_preprocessor_config(const std::string& json, const std::string& where,
-                                             const VisionConfig& vision) {
+                                             const VisionConfig& vision, PreprocessorKind kind) {
   PreprocessorConfig p;
+  const bool is_video = kind == PreprocessorKind::video;
+  if (is_video) {  // the class defaults: 128 and 768 tokens a frame
+    p.min_pixels = 128 * 784;
+    p.max_pixels = 768 * 784;
+  }
   if (json.empty()) return p;
   JsonFields fields = JsonFields::parse(json, where);
-  if (const auto nested = fields.object("image_processor"))
+  if (const auto nested = fields.object(is_video ? "video_processor" : "image_processor"))
     fields = *nested;  // processor_config.json
   // Explicit limits, else size.shortest_edge / longest_edge, else the class defaults.
   constexpr std::int64_t kMost = std::int64_t{1} << 40;
@@ -221,7 +226,9 @@ PreprocessorConfig parse_preprocessor_config(const std::string& json, const std:
   };
   limit("min_pixels", "shortest_edge", p.min_pixels);
   limit("max_pixels", "longest_edge", p.max_pixels);
-  if (p.min_pixels > p.max_pixels) {
+  // A picture's file read for clips may hold one limit, which need not go with the other's default:
+  // then clips are refused, not the checkpoint.
+  if (p.min_pixels > p.max_pixels && !is_video) {
     fail(ErrorKind::bad_file, "{}: min_pixels {} is above max_pixels {}", where, p.min_pixels,
          p.max_pixels);
   }

@@ -65,6 +65,7 @@ struct Config {
   std::int32_t vision_end_token_id = 151653;
 };
 
+// Of pictures; the same of each frame of a clip.
 struct PreprocessorConfig {
   std::int64_t min_pixels = 3136;
   std::int64_t max_pixels = 1003520;  // the class default; published files say 12845056
@@ -72,11 +73,14 @@ struct PreprocessorConfig {
   std::array<double, 3> image_std{0.26862954, 0.26130258, 0.27577711};
 };
 
+enum class PreprocessorKind { image, video };
+
 // `where` names the file in messages. Throws bad_file (missing, of the wrong type, inconsistent) or
 // unsupported (a model, activation or rope type this code does not compute).
 Config parse_config(const std::string& json, const std::string& where);
-// "" (no such file) gives the class defaults.
+// "" (no such file) gives the class defaults of the processor.
 PreprocessorConfig parse_preprocessor_config(const std::string& json, const std::string& where,
-                                             const VisionConfig& vision);
+                                             const VisionConfig& vision,
+                                             PreprocessorKind kind = PreprocessorKind::image);
 
 }  // namespace qwenvl::qwen2_5_vl

@@ -18,6 +18,12 @@ constexpr std::int64_t kLargestPixels = std::int64_t{1}
 // Python's round(): halves to even. nearbyint in the default rounding mode does exactly that.
 double half_even(double x) { return std::nearbyint(x); }
 
+Image resized(const Image& image, PixelSize size, ResizeKernel kernel) {
+  return resize_bicubic(image, static_cast<int>(size.height), static_cast<int>(size.width), kernel);
+}
+
+}  // namespace
+
 void check_wish(const SizeWish& wish) {
   const auto positive = [](const char* name, std::int64_t value) {
     if (value < 1) fail(ErrorKind::bad_request, "{}: found {}, expected at least 1", name, value);
@@ -39,8 +45,8 @@ void check_wish(const SizeWish& wish) {
   if (wish.max_pixels) positive("max_pixels", *wish.max_pixels);
 }
 
-PixelSize limited(std::int64_t height, std::int64_t width, std::int64_t factor, double min_pixels,
-                  double max_pixels, ResizeRule rule) {
+PixelSize limited_size(std::int64_t height, std::int64_t width, std::int64_t factor,
+                       double min_pixels, double max_pixels, ResizeRule rule) {
   if (min_pixels > max_pixels) {
     fail(ErrorKind::bad_request, "min_pixels {} is above max_pixels {}", min_pixels, max_pixels);
   }
@@ -53,12 +59,6 @@ PixelSize limited(std::int64_t height, std::int64_t width, std::int64_t factor, 
   return size;
 }
 
-Image resized(const Image& image, PixelSize size, ResizeKernel kernel) {
-  return resize_bicubic(image, static_cast<int>(size.height), static_cast<int>(size.width), kernel);
-}
-
-}  // namespace
-
 PixelSize smart_resize(std::int64_t height, std::int64_t width, std::int64_t factor,
                        double min_pixels, double max_pixels, ResizeRule rule) {
   if (height < 1 || width < 1)
@@ -69,7 +69,7 @@ PixelSize smart_resize(std::int64_t height, std::int64_t width, std::int64_t fac
     fail(ErrorKind::bad_request, "image of {}×{}: aspect ratio {:.1f}, expected at most 200", width,
          height, std::max(h, w) / std::min(h, w));
   }
-  const bool is_utils = rule == ResizeRule::qwen_vl_utils;
+  const bool is_utils = rule != ResizeRule::hf;
   double new_h = half_even(h / f) * f, new_w = half_even(w / f) * f;
   if (is_utils) {
     new_h = std::max(f, new_h);
@@ -109,21 +109,21 @@ VisionInput prepare_image(const Image& image, const SizeWish& wish,
   const std::int64_t factor = vision.grid_pixels();
   const double checkpoint_min = static_cast<double>(preprocessor.min_pixels);
   const double checkpoint_max = static_cast<double>(preprocessor.max_pixels);
-  const bool is_utils = options.rule == ResizeRule::qwen_vl_utils;
+  const bool is_utils = options.rule != ResizeRule::hf;
   const std::int64_t height = wish.resized_height.value_or(image.height);
   const std::int64_t width = wish.resized_width.value_or(image.width);
   // Sizes are settled before any pixel is touched.
-  const PixelSize first = limited(height, width, factor,
-                                  wish.min_pixels ? static_cast<double>(*wish.min_pixels)
-                                  : is_utils      ? kUtilsMinPixels
-                                                  : checkpoint_min,
-                                  wish.max_pixels ? static_cast<double>(*wish.max_pixels)
-                                  : is_utils      ? kUtilsMaxPixels
-                                                  : checkpoint_max,
-                                  options.rule);
+  const PixelSize first = limited_size(height, width, factor,
+                                       wish.min_pixels ? static_cast<double>(*wish.min_pixels)
+                                       : is_utils      ? kUtilsMinPixels
+                                                       : checkpoint_min,
+                                       wish.max_pixels ? static_cast<double>(*wish.max_pixels)
+                                       : is_utils      ? kUtilsMaxPixels
+                                                       : checkpoint_max,
+                                       options.rule);
   // After qwen-vl-utils the processor applies its own rule with the checkpoint's limits once more.
-  const PixelSize second = is_utils ? limited(first.height, first.width, factor, checkpoint_min,
-                                              checkpoint_max, ResizeRule::hf)
+  const PixelSize second = is_utils ? limited_size(first.height, first.width, factor,
+                                                   checkpoint_min, checkpoint_max, ResizeRule::hf)
                                     : first;
 
   VisionInput input;
@@ -139,6 +139,8 @@ NormalisationTable::NormalisationTable(const PreprocessorConfig& config, Normali
   for (int c = 0; c < 3; ++c) {
     const float mean = static_cast<float>(config.image_mean[c]),
                 std = static_cast<float>(config.image_std[c]);
+    mean_[c] = mean * 255.0f;
+    std_[c] = std * 255.0f;
     for (int pixel = 0; pixel < 256; ++pixel) {
       if (kind == Normalisation::slow) {
         // numpy: scaled in double, the rest in float32
@@ -146,32 +148,46 @@ NormalisationTable::NormalisationTable(const PreprocessorConfig& config, Normali
         table_[c][pixel] = (scaled - mean) / std;
       } else {
         // torch: mean and std carry the 255
-        table_[c][pixel] = (static_cast<float>(pixel) - mean * 255.0f) / (std * 255.0f);
+        table_[c][pixel] = (*this)(c, static_cast<float>(pixel));
       }
     }
   }
 }
 
-void fill_patches(const VisionInput& input, const VisionConfig& vision,
-                  const NormalisationTable& normalised, std::int64_t cell, float* out) {
-  const int patch = vision.patch_size;
-  const std::int64_t cells_wide = input.grid.w / 2, cells_per_frame = input.grid.h / 2 * cells_wide;
+namespace {
+
+// `frames`: std::vector<Image> or std::vector<FloatImage>
+template <class Frames>
+void fill_cell(const Frames& frames, const Grid& grid, int patch,
+               const NormalisationTable& normalised, std::int64_t cell, float* out) {
+  const std::int64_t cells_wide = grid.w / 2, cells_per_frame = grid.h / 2 * cells_wide;
   const std::int64_t t = cell / cells_per_frame, in_frame = cell % cells_per_frame;
   const int top = static_cast<int>(in_frame / cells_wide) * 2 * patch;
   const int left = static_cast<int>(in_frame % cells_wide) * 2 * patch;
-  const std::size_t n_frames = input.frames.size();
+  const std::size_t n_frames = frames.size();
   for (int row = 0; row < 4; ++row) {
     const int y0 = top + row / 2 * patch, x0 = left + row % 2 * patch;
     for (int c = 0; c < 3; ++c) {
       for (int frame = 0; frame < 2; ++frame) {
-        // A still serves as both frames of its pair.
-        const Image& image = input.frames[std::min<std::size_t>(2 * t + frame, n_frames - 1)];
+        // A still, and the last of an odd number of frames, serves as both of its pair.
+        const auto& image = frames[std::min<std::size_t>(2 * t + frame, n_frames - 1)];
         for (int y = 0; y < patch; ++y) {
-          const std::uint8_t* pixels = image.row(y0 + y) + x0 * 3 + c;
+          const auto* pixels = image.row(y0 + y) + x0 * 3 + c;
           for (int x = 0; x < patch; ++x) *out++ = normalised(c, pixels[x * 3]);
         }
       }
     }
+  }
+}
+
+}  // namespace
+
+void fill_patches(const VisionInput& input, const VisionConfig& vision,
+                  const NormalisationTable& normalised, std::int64_t cell, float* out) {
+  if (input.float_frames.empty()) {
+    fill_cell(input.frames, input.grid, vision.patch_size, normalised, cell, out);
+  } else {
+    fill_cell(input.float_frames, input.grid, vision.patch_size, normalised, cell, out);
   }
 }
 

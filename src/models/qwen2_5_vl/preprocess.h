@@ -1,6 +1,6 @@
-// Image → VisionInput: the two size rules, the resize, and patches a few rows at a time.
+// Images → VisionInput: the size rules, the resizes, and patches a few rows at a time.
 // Before: media/ decodes.   After: prompt.cpp counts tokens, vision.cpp asks for patches.
-// Mirrors fetch_image of qwen-vl-utils and the image processor of the reference.
+// Mirrors fetch_image and fetch_video of qwen-vl-utils and both processors of the reference.
 #pragma once
 
 #include <array>
@@ -23,9 +23,20 @@ struct PixelSize {
 PixelSize smart_resize(std::int64_t height, std::int64_t width, std::int64_t factor,
                        double min_pixels, double max_pixels, ResizeRule rule);
 
+// Throws bad_request for wishes below 1, or that exclude each other.
+void check_wish(const SizeWish& wish);
+// smart_resize that also refuses limits in the wrong order and sizes no context is long enough for.
+PixelSize limited_size(std::int64_t height, std::int64_t width, std::int64_t factor,
+                       double min_pixels, double max_pixels, ResizeRule rule);
+
 VisionInput prepare_image(const Image& image, const SizeWish& wish,
                           const PreprocessOptions& options, const VisionConfig& vision,
                           const PreprocessorConfig& preprocessor);
+
+// Frames of one clip, two to a temporal patch. `preprocessor` is the video processor's.
+VisionInput prepare_clip(std::int64_t n_frames, const FrameSource& frame, const ClipWish& wish,
+                         const PreprocessOptions& options, const VisionConfig& vision,
+                         const PreprocessorConfig& preprocessor);
 
 // (pixel / 255 - mean) / std in float32, for each channel and pixel value, rounded as the "slow"
 // (numpy) or "fast" (torch) processor of the reference does.
@@ -33,9 +44,14 @@ class NormalisationTable {
  public:
   NormalisationTable(const PreprocessorConfig& config, Normalisation kind);
   float operator()(int channel, std::uint8_t pixel) const { return table_[channel][pixel]; }
+  // Of a value between pixels; the reference has only the fast form of this.
+  float operator()(int channel, float value) const {
+    return (value - mean_[channel]) / std_[channel];
+  }
 
  private:
   std::array<std::array<float, 256>, 3> table_;
+  std::array<float, 3> mean_, std_;  // times 255
 };
 
 // The four patches of one merged cell: rows [4 * cell, 4 * cell + 4) of pixel_values.

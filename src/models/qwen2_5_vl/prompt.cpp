@@ -17,8 +17,9 @@ std::int32_t time_step(std::int64_t k, const MediaRun& run, double tokens_per_se
   if (!run.is_video) return 0;  // a still has one grid
   double step = 0;
   if (kind == TemporalIds::whole_seconds) {
-    // k · int(seconds) · tps
-    step = static_cast<double>(k) * std::trunc(run.seconds_per_grid) * tokens_per_second;
+    // k · int(fl32(seconds)) · tps
+    const float whole = std::trunc(static_cast<float>(run.seconds_per_grid));
+    step = static_cast<double>(k) * whole * tokens_per_second;
   } else {
     // trunc( fl32(fl32(k) · seconds) · tps )
     const float seconds = static_cast<float>(k) * static_cast<float>(run.seconds_per_grid);

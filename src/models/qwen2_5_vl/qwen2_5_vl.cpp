@@ -17,14 +17,17 @@ std::string in_checkpoint(const Checkpoint& checkpoint, const char* file) {
 }
 
 PreprocessorConfig read_preprocessor_config(const Checkpoint& checkpoint,
-                                            const VisionConfig& vision) {
-  // Newer savers keep everything in processor_config.json.
-  for (const char* file : {"preprocessor_config.json", "processor_config.json"}) {
+                                            const VisionConfig& vision, PreprocessorKind kind) {
+  // The first that exists. Newer savers keep everything in processor_config.json.
+  std::vector<const char*> files = {"preprocessor_config.json", "processor_config.json"};
+  if (kind == PreprocessorKind::video)
+    files.insert(files.begin(), "video_preprocessor_config.json");
+  for (const char* file : files) {
     const std::string text = checkpoint.text_of(file);
-    if (!text.empty())
-      return parse_preprocessor_config(text, in_checkpoint(checkpoint, file), vision);
+    if (text.empty()) continue;
+    return parse_preprocessor_config(text, in_checkpoint(checkpoint, file), vision, kind);
   }
-  return {};
+  return parse_preprocessor_config("", "", vision, kind);
 }
 
 class Qwen25VL final : public Model {
@@ -32,11 +35,15 @@ class Qwen25VL final : public Model {
   Qwen25VL(const Checkpoint& checkpoint, std::optional<DType> compute)
       : config_(parse_config(checkpoint.text_of("config.json"),
                              in_checkpoint(checkpoint, "config.json"))),
-        preprocessor_(read_preprocessor_config(checkpoint, config_.vision)),
+        preprocessor_(
+            read_preprocessor_config(checkpoint, config_.vision, PreprocessorKind::image)),
+        video_preprocessor_(
+            read_preprocessor_config(checkpoint, config_.vision, PreprocessorKind::video)),
         weights_(bind_weights(checkpoint, config_)),
         frequencies_(rope_frequencies(config_.text)),
         tables_{NormalisationTable(preprocessor_, Normalisation::slow),
-                NormalisationTable(preprocessor_, Normalisation::fast)} {
+                NormalisationTable(preprocessor_, Normalisation::fast)},
+        video_table_(video_preprocessor_, Normalisation::fast) {
     const TextConfig& text = config_.text;
     const bool is_bf16 = weights_.language.embedding.format == DType::bf16;
     info_.architecture = config_.architecture;
@@ -56,6 +63,12 @@ class Qwen25VL final : public Model {
     return qwen2_5_vl::prepare_image(image, wish, options, config_.vision, preprocessor_);
   }
 
+  VisionInput prepare_clip(std::int64_t n_frames, const FrameSource& frame, const ClipWish& wish,
+                           const PreprocessOptions& options) const override {
+    return qwen2_5_vl::prepare_clip(n_frames, frame, wish, options, config_.vision,
+                                    video_preprocessor_);
+  }
+
   Prompt lay_out(const Conversation& conversation, const Tokenizer& tokenizer,
                  const PreprocessOptions& options) const override {
     return qwen2_5_vl::lay_out(conversation, tokenizer, config_, options.temporal_ids);
@@ -63,7 +76,8 @@ class Qwen25VL final : public Model {
 
   void encode(Backend& backend, Workspace& workspace, const VisionInput& input, Tensor features,
               const Trace* trace) const override {
-    const NormalisationTable& table = tables_[input.normalisation == Normalisation::fast];
+    const NormalisationTable& table =
+        input.is_video ? video_table_ : tables_[input.normalisation == Normalisation::fast];
     encode_patches(
         backend, workspace, config_.vision, weights_.vision, std::span(&input.grid, 1),
         [&](std::int64_t cell, float* out) {
@@ -98,18 +112,22 @@ class Qwen25VL final : public Model {
                                       fmt::join(v.full_attention_blocks, ", ")));
     fact("vision width", fmt::format("{}, mlp {}, {} heads of {}", v.hidden_size,
                                      v.intermediate_size, v.n_heads, v.head_dim()));
-    fact("pixels", fmt::format("patches of {}, windows of {}, {} to {} per picture", v.patch_size,
-                               v.window_size, preprocessor_.min_pixels, preprocessor_.max_pixels));
+    fact(
+        "pixels",
+        fmt::format("patches of {}, windows of {}, {} to {} per picture, {} to {} per frame",
+                    v.patch_size, v.window_size, preprocessor_.min_pixels, preprocessor_.max_pixels,
+                    video_preprocessor_.min_pixels, video_preprocessor_.max_pixels));
     fact("compute type", name_of(info_.compute));
     fact("key/value cache",
          fmt::format("{} bytes per token", info_.kv.page_bytes() / kKvPageTokens));
   }
 
   const Config config_;
-  const PreprocessorConfig preprocessor_;
+  const PreprocessorConfig preprocessor_, video_preprocessor_;
   const Weights weights_;
   const RopeFrequencies frequencies_;
   const NormalisationTable tables_[2];  // slow, fast
+  const NormalisationTable video_table_;
   ModelInfo info_;
 };
 

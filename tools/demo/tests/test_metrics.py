@@ -50,6 +50,24 @@ class Parts(unittest.TestCase):
         self.assertEqual(metrics.when_score(said.format("2.0 - 5.0"), truth), (1, 1))
         self.assertEqual(metrics.when_score(said.format("3.5 - 6.0"), truth), (0, 1))
 
+    def test_the_table_judges_by_the_first_engine_that_answered(self):
+        def row(qwenvl, transformers, same, compared):
+            shares = {"qwenvl": qwenvl, "transformers": transformers}
+            pairs = {"same_tokens": [same, compared], "same_in_bfloat16": None}
+            return {"items": 2, **pairs, **shares}
+
+        skills = {
+            "read": row(0.995, 0.5, 1, 2),
+            "table": row(0.5, 1, 2, 2),
+            "clip_when": row(None, 0.9, 0, 0),
+        }
+        results = {"engines": ["qwenvl", "transformers"], "skills": skills}
+        lines = metrics.results_table(results).split("\n")
+        self.assertIn("| ≤ 1.00% | 0.50% | 50.00% | yes | 1 of 2 |", lines[2])
+        self.assertIn("| ≥ 97.0% | 50.0% | 100.0% | **no** | 2 of 2 |", lines[3])
+        self.assertIn("| ≥ 85.0% | – | 90.0% | yes | – |", lines[4])
+        self.assertIn("3 of 4 items, 75.0% (target ≥ 99%; met: **no**)", lines[-1])
+
     def test_edit_distance(self):
         self.assertEqual(metrics.edit_distance("kitten", "sitting"), 3)
         self.assertEqual(metrics.edit_distance("", "abc"), 3)

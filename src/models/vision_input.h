@@ -1,0 +1,67 @@
+// Pictures and clips on their way into a model: what may be wished for, and what comes out.
+// Before: media/ decodes.   After: models/<name>/ lays out prompts and encodes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "media/image.h"
+#include "media/resize.h"
+
+namespace qwenvl {
+
+// Patches along time, height and width.
+struct Grid {
+  std::int64_t t = 1, h = 0, w = 0;
+  std::int64_t n_patches() const { return t * h * w; }
+  bool operator==(const Grid&) const = default;
+};
+
+struct SizeWish {
+  std::optional<std::int64_t> min_pixels, max_pixels;
+  std::optional<int> resized_height, resized_width;  // both or neither
+};
+
+enum class Normalisation { slow, fast };
+// qwen_vl_utils11 (until version 0.0.11) differs from qwen_vl_utils in clips only.
+enum class ResizeRule { qwen_vl_utils, qwen_vl_utils11, hf };
+enum class TemporalIds { true_time, whole_seconds };
+
+// The switches on which versions of the reference disagree; the defaults are the published
+// README's.
+struct PreprocessOptions {
+  ResizeRule rule = ResizeRule::qwen_vl_utils;
+  ResizeKernel kernel = ResizeKernel::pillow;
+  Normalisation normalisation = Normalisation::slow;
+  TemporalIds temporal_ids = TemporalIds::true_time;
+};
+
+struct ClipWish {
+  SizeWish frame;
+  std::optional<std::int64_t> total_pixels;  // of all frames, as a budget
+  double fps = 2;                            // at which the frames were sampled
+  std::int64_t max_tokens = 0;               // more are refused before the frames are resized
+};
+
+// The frames of a clip, asked for once each and in order, so that one is held in its own size.
+using FrameSource = std::function<Image(std::int64_t index)>;
+
+// Pixels as the model wants them, not yet turned into patches: those are made a few rows at a time.
+struct VisionInput {
+  // All of the processed size, in one of the two forms: 1 for a still, any number for a clip, whose
+  // last frame serves twice where the number is odd.
+  std::vector<Image> frames;
+  std::vector<FloatImage> float_frames;
+  Grid grid;
+  std::int64_t n_tokens = 0;  // rows in the language model
+  bool is_video = false;
+  double seconds_per_grid = 1.0;  // true time between two temporal patches
+  Normalisation normalisation = Normalisation::slow;
+
+  int height() const { return frames.empty() ? float_frames.at(0).height : frames[0].height; }
+  int width() const { return frames.empty() ? float_frames.at(0).width : frames[0].width; }
+};
+
+}  // namespace qwenvl

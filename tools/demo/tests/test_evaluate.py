@@ -1,0 +1,60 @@
+"""The answers that evaluate.py keeps, so that a run which was stopped goes on."""
+
+import json
+import tempfile
+import unittest
+from pathlib import Path
+
+try:
+    from evaluate import AnswerFile, collect, same_tokens
+except ImportError as missing:
+    raise unittest.SkipTest(f"no packages to draw with: {missing}")
+
+ONE = {"id": "read-0000", "skill": "read", "prompt": "?", "answer": "a", "frames": ["x.png"]}
+TWO = {**ONE, "id": "read-0001"}
+
+
+class Answers(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.checkpoint = Path(self.folder.name)
+        self.path = self.checkpoint / "answers.jsonl"
+        (self.checkpoint / "model.safetensors").write_bytes(b"weights")
+
+    def open(self):
+        return AnswerFile(self.path, self.checkpoint)
+
+    def test_what_was_answered_is_not_asked_again(self):
+        self.open().add("qwenvl", ONE, ("a", [1]))
+        self.assertEqual(self.open().missing("qwenvl", [ONE, TWO]), [TWO])
+        self.assertEqual(self.open().missing("transformers", [ONE]), [ONE])
+        self.assertEqual(self.open().of("qwenvl", [ONE])["read-0000"], ("a", [1]))
+
+    def test_other_weights_and_other_items_are_asked_anew(self):
+        self.open().add("qwenvl", ONE, ("a", [1]))
+        self.assertEqual(len(self.open().missing("qwenvl", [{**ONE, "prompt": "!"}])), 1)
+        (self.checkpoint / "model.safetensors").write_bytes(b"trained further")
+        self.assertEqual(len(self.open().missing("qwenvl", [ONE])), 1)
+
+    def test_a_line_cut_short_costs_its_own_answer_only(self):
+        self.open().add("qwenvl", ONE, ("a", [1]))
+        line = self.path.read_text()
+        self.path.write_text(line + line[:20])
+        self.open().add("qwenvl", TWO, ("b", [2]))
+        self.assertEqual(self.open().missing("qwenvl", [ONE, TWO]), [])
+        self.assertEqual(json.loads(self.path.read_text().splitlines()[-1])["text"], "b")
+
+    def test_no_answer_is_not_noted(self):
+        answers = self.open()
+        found = collect(answers, "qwenvl", [ONE], lambda some: ((r, None) for r in some))
+        self.assertEqual(found, {"read-0000": None})
+        self.assertFalse(self.path.exists())
+
+    def test_tokens_are_compared_without_the_end(self):
+        one, other = {"a": ("x", [1, 9]), "b": ("x", [1])}, {"a": ("x", [1]), "b": None}
+        self.assertEqual(same_tokens(["a", "b"], one, other, [9]), [True])
+
+
+if __name__ == "__main__":
+    unittest.main()
