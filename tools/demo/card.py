@@ -47,8 +47,8 @@ A task on a screen needs the definition of `mobile_use` as well (`samples/screen
 
 ## Data
 
-Drawn by `tools/demo/generator.py`, with the typefaces DejaVu, Liberation, Noto Sans CJK and
-WenQuanYi Micro Hei: no photograph, no scraped text. An item is a function of its split, skill and
+Drawn by `tools/demo/generator.py`, with the typefaces DejaVu, Liberation and WenQuanYi
+Micro Hei: no photograph, no scraped text. An item is a function of its split, skill and
 number, and `train`, `held_out` (the scores here) and `sample` (`samples/`) draw from random streams
 of their own. Items are written `split/skill/number`, as in `samples/truths.json`.
 
