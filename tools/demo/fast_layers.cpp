@@ -198,6 +198,20 @@ struct Attention {
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(size)); }
 };
 
+__mmask16 lanes(int count) { return count >= 16 ? 0xffff : (1u << count) - 1; }
+
+__m512 load_some(const bf16* p, __mmask16 m) {
+  const __m256i halves = _mm256_maskz_loadu_epi16(m, p);
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+
+void store_some(bf16* p, __mmask16 m, __m512 value) {
+  const __m256bh halves = _mm512_cvtneps_pbh(value);
+  __m256i bits;
+  std::memcpy(&bits, &halves, sizeof(bits));
+  _mm256_mask_storeu_epi16(p, m, bits);
+}
+
 // One head of `count` rows from `first`: rotated (queries, keys) or plain, in [count, 64].
 void take_head(const Attention& a, int head, bool turn, int first, int count, bf16* out) {
   const int half = a.size / 2;
@@ -205,14 +219,15 @@ void take_head(const Attention& a, int head, bool turn, int first, int count, bf
     const bf16* x = a.qkv + static_cast<std::int64_t>(first + i) * a.row() + head * a.size;
     bf16* y = out + i * kSize;
     if (turn) {
+      // Both halves have the same angles.
       const float* cos = a.cos + static_cast<std::int64_t>(first + i) * a.size;
       const float* sin = a.sin + static_cast<std::int64_t>(first + i) * a.size;
-      for (int c = 0; c < half; c += 8) {
-        for (int d = c; d < c + 8; ++d) {
-          const float one = to_float(x[d]), two = to_float(x[half + d]);
-          y[d] = to_bf16(one * cos[d] - two * sin[d]);
-          y[half + d] = to_bf16(two * cos[half + d] + one * sin[half + d]);
-        }
+      for (int d = 0; d < half; d += 16) {
+        const __mmask16 m = lanes(half - d);
+        const __m512 one = load_some(x + d, m), two = load_some(x + half + d, m);
+        const __m512 c = _mm512_maskz_loadu_ps(m, cos + d), s = _mm512_maskz_loadu_ps(m, sin + d);
+        store_some(y + d, m, _mm512_fmsub_ps(one, c, _mm512_mul_ps(two, s)));
+        store_some(y + half + d, m, _mm512_fmadd_ps(two, c, _mm512_mul_ps(one, s)));
       }
     } else {
       std::copy_n(x, a.size, y);
@@ -230,11 +245,17 @@ void give_head(const Attention& a, int head, bool turn, int first, int count, co
     const float* g = in + i * kSize;
     const float* cos = a.cos + static_cast<std::int64_t>(first + i) * a.size;
     const float* sin = a.sin + static_cast<std::int64_t>(first + i) * a.size;
-    for (int d = 0; d < half; ++d) {
-      const float one = turn ? g[d] * cos[d] + g[half + d] * sin[half + d] : g[d];
-      const float two = turn ? g[half + d] * cos[half + d] - g[d] * sin[d] : g[half + d];
-      y[d] = to_bf16(one);
-      y[half + d] = to_bf16(two);
+    for (int d = 0; d < half; d += 16) {
+      const __mmask16 m = lanes(half - d);
+      __m512 one = _mm512_maskz_loadu_ps(m, g + d), two = _mm512_maskz_loadu_ps(m, g + half + d);
+      if (turn) {
+        const __m512 c = _mm512_maskz_loadu_ps(m, cos + d), s = _mm512_maskz_loadu_ps(m, sin + d);
+        const __m512 turned = _mm512_fmadd_ps(one, c, _mm512_mul_ps(two, s));
+        two = _mm512_fmsub_ps(two, c, _mm512_mul_ps(one, s));
+        one = turned;
+      }
+      store_some(y + d, m, one);
+      store_some(y + half + d, m, two);
     }
   }
 }

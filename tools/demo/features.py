@@ -24,6 +24,7 @@ from screens import ICONS, SURFACES
 
 SYSTEM = "You are a helpful assistant."
 PATCH, MERGE, WINDOW = 14, 2, 4  # pixels; patches; merged tokens along a side of a window
+ROWS = 256  # rows of a batch are filled up to a multiple of this
 TOKENS_PER_SECOND = 2
 
 # What the helper heads of training tell apart; class 0 stands for nothing.
@@ -322,7 +323,11 @@ def text_tables(examples, longest):
 
 
 def tower_tables(examples):
-    """Patches of all pictures by window, and the tables of the tower's segments."""
+    """Patches of all pictures by window, and the tables of the tower's segments.
+
+    Blank patches in segments of their own make the count a multiple of ROWS: libraries prepare
+    themselves for each shape anew, so there should be few.
+    """
     orders, windows, frames, offset = [], [], [], 0
     for e in examples:
         order, sizes = window_order(e.grid)
@@ -332,9 +337,13 @@ def tower_tables(examples):
         offset += len(order)
     order = numpy.concatenate(orders)
     patch_order = (order[:, None] * MERGE**2 + numpy.arange(MERGE**2)).reshape(-1)
+    blank = -len(patch_order) % ROWS
+    for sizes in (windows, frames):
+        sizes += [64] * (blank // 64) + [blank % 64] * (blank % 64 > 0)
 
     def ordered(parts):
-        return numpy.concatenate(parts)[patch_order]
+        rows = numpy.concatenate(parts)[patch_order]
+        return numpy.concatenate([rows, numpy.zeros((blank, *rows.shape[1:]), rows.dtype)])
 
     tables = {
         "patches": ordered([e.patches for e in examples]),

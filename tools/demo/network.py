@@ -13,7 +13,7 @@ from torch import nn
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 import fast_layers
-from features import COLOUR_COUNT, GLYPHS_PER_PATCH, KINDS, LETTERS, MERGE
+from features import COLOUR_COUNT, GLYPHS_PER_PATCH, KINDS, LETTERS, MERGE, ROWS
 from published import IMAGE_MEAN, IMAGE_STD, configuration
 
 SIDE = 32  # the longest side, in merged tokens, and the most frames that helper heads tell apart
@@ -256,6 +256,9 @@ def run(model, batch, dtype):
     x = core.embed_tokens(batch["ids"]).flatten(0, 1)
     x = x.index_copy(0, batch["media_places"], merged[batch["merged_back"]])
     turn = text_angles(model, batch["positions"])
+    count = len(x)
+    if is_fast(x, dtype):
+        x, *turn = (filled_up(rows) for rows in (x, *turn))
     heads, kept = config.num_attention_heads, config.num_key_value_heads
     for index, layer in enumerate(core.layers):
         if index == len(core.layers) // 2:
@@ -266,7 +269,12 @@ def run(model, batch, dtype):
             x = fast_layers.layer(x, turn, *layout, shape, layer_weights(layer))
         else:
             x = decoder_layer(x, layer_weights(layer), turn, batch["branch"], heads, dtype)
-    return last_norm(x, core.norm.weight, dtype), middle, patch_states, merged
+    return last_norm(x, core.norm.weight, dtype)[:count], middle[:count], patch_states, merged
+
+
+def filled_up(rows):
+    """Rows with zeros below, up to a multiple of ROWS: see features.tower_tables."""
+    return F.pad(rows, (0, 0) * (rows.ndim - 1) + (0, -len(rows) % ROWS))
 
 
 def hidden_states(model, batch, dtype=torch.float32):
@@ -293,8 +301,10 @@ def read_answers(model, states, batch):
     When every token of an answer is the likeliest after the true ones, greedy generation gives
     exactly this answer.
     """
-    logits = linear(states[batch["answer_places"]], model.lm_head.weight)
-    return cross_entropy(logits, batch["answer_targets"], batch["answer_weights"])
+    places, targets = filled_up(batch["answer_places"]), filled_up(batch["answer_targets"])
+    logits = linear(states[places], model.lm_head.weight)
+    total, right = cross_entropy(logits, targets, filled_up(batch["answer_weights"]))
+    return total, right[: len(batch["answer_places"])]
 
 
 def answers(model, batch, dtype=torch.float32):
@@ -330,14 +340,15 @@ def drawn_loss(states, head, batch):
 
 def helper_loss(helpers, batch, middle, patch_states, merged, dtype):
     """How well the helper heads tell what is drawn and where."""
-    places = middle[batch["media_places"]].to(dtype)
+    places = middle[filled_up(batch["media_places"])].to(dtype)
     places = linear(places, helpers.place.weight, helpers.place.bias)
-    cells = batch["cells"].flatten()
-    place_loss, _ = cross_entropy(places, cells, torch.ones(len(cells), device=cells.device), 3)
+    cells = filled_up(batch["cells"])
+    there = filled_up(torch.ones_like(batch["cells"], dtype=torch.float32))
+    place_loss, _ = cross_entropy(places, cells.flatten(), there.flatten(), 3)
     return (
         drawn_loss(patch_states.to(dtype), helpers.patch, batch)[0]
         + drawn_loss(merged.to(dtype), helpers.merged, batch)[0]
-        + place_loss / len(cells)
+        + place_loss / there.sum()
     )
 
 

@@ -22,6 +22,8 @@ from pathlib import Path
 
 # Threads that wait must not keep a processor from those that work.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Products are prepared for each shape once.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
 
 import torch
 
