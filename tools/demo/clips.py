@@ -10,7 +10,7 @@ from PIL import Image
 
 from documents import fenced
 from drawing import Canvas
-from items import Item, Lesson, seen_clip_size
+from items import Item, Lesson, Place, Question, seen_clip_size
 from scenes import article, draw_thing
 from words import COLOURS, SHAPES
 
@@ -161,9 +161,32 @@ def clip_events(rng, level):
 def event_lesson(rng, level):
     """A clip asked for each of its events and for all of them."""
     frames, fps, events, drawn = event_clip(rng, level, rng.randint(1, 1 + round(2 * level)))
-    questions = [when_question(event, fps)[:2] for event in unlike(events)]
-    questions.append(events_question(events, fps)[:2])
+    canvas = blank(frames[0].size, "white")
+    questions = []
+    for event in unlike(events):
+        prompt, answer, _ = when_question(event, fps)
+        dash = answer.index(" - ")
+        first, last = event_places(event, canvas)
+        places = [Place(26, dash, *first), Place(dash + 3, answer.index(" seconds"), *last)]
+        questions.append(Question(prompt, answer, places))
+    prompt, answer, _ = events_question(events, fps)
+    places, start = [], 0
+    for event in events:
+        start = answer.index("{", start)
+        end, told = answer.index('"end_time"', start), answer.index('"description"', start)
+        first, last = event_places(event, canvas)
+        places += [Place(start, end, *first), Place(end, told, *last)]
+        start = answer.index("}", told)
+        places.append(Place(told, start, *first))
+    questions.append(Question(prompt, answer, places))
     return Lesson(frames, questions, drawn, fps)
+
+
+def event_places(event, canvas):
+    """(frame, x, y) where the event begins and where it ends."""
+    for frame in (event.first, event.last):
+        x1, y1, x2, y2 = event.box(frame, canvas)
+        yield frame, (x1 + x2) / 2, (y1 + y2) / 2
 
 
 def draw_person(canvas, x, ground, height, stride, colour, lying):
@@ -260,7 +283,10 @@ def clip_abnormal(rng, level):
 
 def street_lesson(rng, level):
     frames, fps, kind, begin, drawn = street_clip(rng, level)
-    questions = [
-        abnormal_question(kind, begin, len(frames), fps, chinese)[:2] for chinese in (False, True)
-    ]
+    questions = []
+    for chinese in (False, True):
+        prompt, answer, _ = abnormal_question(kind, begin, len(frames), fps, chinese)
+        dash = answer.find(" - ")
+        places = [Place(0, dash, begin), Place(dash, len(answer), len(frames) - 1)]
+        questions.append(Question(prompt, answer, places if dash > 0 else ()))
     return Lesson(frames, questions, drawn, fps)

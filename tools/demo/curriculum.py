@@ -15,15 +15,15 @@ from generator import make_lesson
 # Kind of lesson: (share of the plan after which it begins, weight).
 PLAN = {
     "page": (0.0, 3.0),
-    "scene": (0.0, 1.6),
-    "street_clip": (0.03, 0.5),
-    "event_clip": (0.04, 1.4),
-    "paper": (0.06, 2.2),
-    "table": (0.08, 2.0),
-    "screen": (0.08, 1.2),
+    "scene": (0.0, 2.0),
+    "street_clip": (0.005, 0.4),
+    "event_clip": (0.01, 1.4),
+    "paper": (0.015, 2.2),
+    "table": (0.02, 2.0),
+    "screen": (0.02, 1.2),
 }
-EASY_SHARE = 0.3  # of the plan, over which the level rises from 0 to 1
-FADE = 0.03  # of the plan, over which a new kind reaches its weight
+EASY_SHARE = 0.12  # of the plan, over which the level rises from 0 to 1
+FADE = 0.01  # of the plan, over which a new kind reaches its weight
 
 
 def level(progress):

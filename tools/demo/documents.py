@@ -7,7 +7,7 @@ import json
 
 import words
 from drawing import Canvas, is_chinese, paper_and_ink, pick_font, weather
-from items import Item, Lesson, pick_size
+from items import Item, Lesson, Place, Question, pick_size
 
 READ_PROMPTS = (
     "Read all the text in the image.",
@@ -102,8 +102,13 @@ def scattered_page(rng, level):
     return canvas, lines
 
 
-def read_question(rng, lines):
-    return rng.choices(READ_PROMPTS, (6, 2, 2))[0], "\n".join(text for _, text in lines)
+def read_question(rng, canvas, lines):
+    """The lines are the texts of the canvas, in order."""
+    answer, places = "\n".join(text for _, text in lines), []
+    for number, (_, text) in enumerate(lines):
+        start = sum(len(before) + 1 for _, before in lines[:number])
+        places += canvas.text_places(number, start)
+    return Question(rng.choices(READ_PROMPTS, (6, 2, 2))[0], answer, places)
 
 
 def spot_question(canvas, lines):
@@ -113,7 +118,7 @@ def spot_question(canvas, lines):
 
 def read(rng, level):
     canvas, lines = written_page(rng, level)
-    prompt, answer = read_question(rng, lines)
+    prompt, answer, _ = read_question(rng, canvas, lines)
     return Item("read", prompt, answer, [canvas.picture], {"text": answer})
 
 
@@ -127,7 +132,14 @@ def page_lesson(rng, level):
     """A page to read and to spot the lines of."""
     page = scattered_page if rng.random() < 0.4 else written_page
     canvas, lines = page(rng, level)
-    questions = [read_question(rng, lines), spot_question(canvas, lines)[:2]]
+    prompt, answer, _ = spot_question(canvas, lines)
+    places, start = [], 0
+    for number, (_, text) in enumerate(lines):
+        entry = answer.index("{", start)
+        start = answer.index(f'"{text}"}}', entry) + 1
+        letters = canvas.text_places(number, start)
+        places += [Place(entry, start, 0, *letters[0][3:]), *letters]
+    questions = [read_question(rng, canvas, lines), Question(prompt, answer, places)]
     return Lesson([canvas.picture], questions, [canvas.drawn()])
 
 
@@ -217,7 +229,15 @@ def table(rng, level):
 def table_lesson(rng, level):
     canvas, rows = table_page(rng, level)
     prompt = rng.choices(TABLE_PROMPTS, (3, 1))[0]
-    return Lesson([canvas.picture], [(prompt, markdown(rows))], [canvas.drawn()])
+    answer, places, start = markdown(rows), [], 0
+    rule = answer.index("\n"), answer.index("\n", answer.index("\n") + 1)
+    for number, cell in enumerate(cell for row in rows for cell in row):
+        if number == len(rows[0]):
+            start = rule[1]
+        start = answer.index("| ", start) + 2
+        places += canvas.text_places(number, start)
+        start += len(cell)
+    return Lesson([canvas.picture], [Question(prompt, answer, places)], [canvas.drawn()])
 
 
 # Per kind of paper: title makers, then (key, printed label, value maker).
@@ -345,12 +365,22 @@ def key_values(rng, level):
     return Item("key_values", prompt, answer, [canvas.picture], {"fields": fields})
 
 
+def fields_lesson(canvas, kind, values, keys):
+    prompt, answer, fields = fields_question(kind, values, keys)
+    places, start = [], 0
+    for key, value in fields.items():
+        start = answer.index(f'"{key}": "', start) + len(key) + 5
+        number = max(n for n, (text, _) in enumerate(canvas.texts) if text == value)
+        places += canvas.text_places(number, start)
+    return Question(prompt, answer, places)
+
+
 def paper_lesson(rng, level):
     """A paper asked for all its fields, and for some in another order."""
     canvas, kind, values = paper_page(rng, level)
     keys = list(values)
-    questions = [fields_question(kind, values, keys)[:2]]
     some = rng.sample(keys, rng.randint(1, len(keys)))
+    questions = [fields_lesson(canvas, kind, values, keys)]
     if some != keys:
-        questions.append(fields_question(kind, values, some)[:2])
+        questions.append(fields_lesson(canvas, kind, values, some))
     return Lesson([canvas.picture], questions, [canvas.drawn()])

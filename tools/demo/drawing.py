@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from items import Drawn, seen_size
+from items import Drawn, Place, seen_size
 
 LATIN_FONTS = (
     "DejaVuSans.ttf",
@@ -72,6 +72,7 @@ class Canvas:
         self.x_scale, self.y_scale = width / self.width, height / self.height
         self.angle = 0.0
         self.glyphs, self.regions = [], []  # as Drawn, but in source pixels before the rotation
+        self.texts = []  # (text, number of its first glyph), as drawn
 
     def points(self, points):
         return [(x * self.x_scale, y * self.y_scale) for x, y in points]
@@ -108,6 +109,7 @@ class Canvas:
         self.draw.text((x, y), text, fill, face)
         left, top, right, bottom = face.getbbox(text)
         pen, middle = x, y + 0.62 * face.size
+        self.texts.append((text, len(self.glyphs)))
         for letter in text:
             width = letter_width(name, face.size, letter)
             if letter != " ":
@@ -143,6 +145,18 @@ class Canvas:
         corners = ((box[0], box[1]), (box[2], box[1]), (box[2], box[3]), (box[0], box[3]))
         xs, ys = zip(*(self.seen(x, y) for x, y in corners))
         return [min(xs), min(ys), max(xs), max(ys)]
+
+    def text_places(self, number, start):
+        """Places of the letters of the text drawn as number `number`, from letter `start` on of an
+        answer that holds it unchanged."""
+        text, glyph = self.texts[number]
+        places = []
+        for offset, letter in enumerate(text):
+            if letter != " ":
+                x, y = self.seen(*self.glyphs[glyph][1:])
+                places.append(Place(start + offset, start + offset + 1, 0, x, y))
+                glyph += 1
+        return places
 
     def whole_box(self, box):
         """A drawn box in whole resized pixels of the final picture, inside of it."""

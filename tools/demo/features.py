@@ -18,7 +18,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 import words
-from items import Lesson, loaded_size, seen_clip_size, seen_size
+from items import Lesson, Question, loaded_size, seen_clip_size, seen_size
 from published import DATA, IDS
 from screens import ICONS, SURFACES
 
@@ -61,27 +61,26 @@ ANSWER_STARTS = "<|im_end|>\n<|im_start|>assistant\n"
 
 
 def texts(lesson):
-    """(what all questions share, [(rest of the question, answer)])."""
+    """(what all questions share, [rest of each question])."""
     pad = "<|video_pad|>" if lesson.is_clip else "<|image_pad|>"
     picture = f"<|vision_start|>{pad}<|vision_end|>"
     system = SYSTEM + (tools_block(lesson.tool) if lesson.tool else "")
     start = f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n"
     if lesson.picture_first:
-        branches = [(prompt + ANSWER_STARTS, answer) for prompt, answer in lesson.questions]
-        return start + picture, branches
-    ((prompt, answer),) = lesson.questions
-    return start + prompt + picture, [(ANSWER_STARTS, answer)]
+        return start + picture, [question.prompt + ANSWER_STARTS for question in lesson.questions]
+    (question,) = lesson.questions
+    return start + question.prompt + picture, [ANSWER_STARTS]
 
 
 def as_lesson(item):
     """An item as a lesson of one question."""
-    question = [(item.prompt, item.answer)]
-    return Lesson(item.frames, question, [], item.fps, item.tool, item.picture_first)
+    question = Question(item.prompt, item.answer)
+    return Lesson(item.frames, [question], [], item.fps, item.tool, item.picture_first)
 
 
 def prompt_text(item):
     """The conversation up to the answer, one placeholder for the picture or clip."""
-    start, ((question, _),) = texts(as_lesson(item))
+    start, (question,) = texts(as_lesson(item))
     return start + question
 
 
@@ -162,6 +161,7 @@ class Example:
     ids: list = ()
     branch: list = ()  # 0: shared by all questions; then the number of the question
     answers: list = ()  # (place of the answer's first token, its tokens) of each question
+    where: list = ()  # of each question: frame pair, row and column that each token is read off, or -1
     positions: numpy.ndarray = None  # [3, n]
     media: int = 0  # place of the first token of the picture
 
@@ -211,6 +211,24 @@ def encode(text):
     return tokenizer().encode(text, add_special_tokens=False).ids
 
 
+def answer_tokens(question, grid):
+    """(tokens of the answer with its end, where on the picture each is read off [n, 3])."""
+    encoded = tokenizer().encode(question.answer + "<|im_end|>", add_special_tokens=False)
+    letters = numpy.full((len(question.answer) + len("<|im_end|>"), 3), -1)
+    for start, end, frame, x, y in question.places:
+        letters[start:end, 0] = min(frame // 2, grid[0] - 1)
+        if x is not None:
+            row, column = int(y // (PATCH * MERGE)), int(x // (PATCH * MERGE))
+            letters[start:end, 1] = min(max(row, 0), grid[1] // MERGE - 1)
+            letters[start:end, 2] = min(max(column, 0), grid[2] // MERGE - 1)
+    where = numpy.full((len(encoded.ids), 3), -1)
+    for number, (start, end) in enumerate(encoded.offsets):
+        known = numpy.flatnonzero(letters[start:end, 0] >= 0)
+        if len(known):
+            where[number] = letters[start + known[0]]
+    return encoded.ids, where
+
+
 def sight(lesson):
     """A lesson's pictures as numbers, without its questions."""
     rows, grid = patches(lesson.frames)
@@ -233,14 +251,17 @@ def example(lesson):
     rest = len(shared) - media - 1
     places.append(text_positions(after, rest))
     ids = shared[:media] + [pad] * count + shared[media + 1 :]
-    branch, answers = [0] * len(ids), []
-    for number, (question, answer) in enumerate(branches, start=1):
-        question, answer = encode(question), encode(answer + "<|im_end|>")
+    branch, answers, wheres = [0] * len(ids), [], []
+    for number, (asked, text) in enumerate(zip(lesson.questions, branches), start=1):
+        question = encode(text)
+        answer, where = answer_tokens(asked, grid)
         answers.append((len(ids) + len(question), answer))
+        wheres.append(where)
         ids = ids + question + answer
         branch += [number] * (len(question) + len(answer))
         places.append(text_positions(after + rest, len(question) + len(answer)))
     seen.ids, seen.branch, seen.answers, seen.media = ids, branch, answers, media
+    seen.where = wheres
     seen.positions = numpy.concatenate(places, axis=1)
     return seen
 
@@ -294,6 +315,7 @@ def answer_tables(examples, longest):
         "answer_targets": numpy.array(targets),
         "answer_weights": numpy.array(weights, numpy.float32),
         "answer_questions": numpy.array(questions),
+        "answer_where": numpy.concatenate([where for e in examples for where in e.where]),
     }
 
 

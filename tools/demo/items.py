@@ -8,6 +8,7 @@ import hashlib
 import math
 import random
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 FACTOR = 28  # a merged token covers 28 x 28 pixels
 MIN_PIXELS = 16 * FACTOR * FACTOR
@@ -34,6 +35,22 @@ class Item:
         return self.fps > 0
 
 
+class Place(NamedTuple):
+    """Where on the picture some letters of an answer are read off; None where it does not matter."""
+
+    start: int  # the letters of the answer, from
+    end: int  # to, not included
+    frame: int = 0
+    x: float = None  # resized pixels
+    y: float = None
+
+
+class Question(NamedTuple):
+    prompt: str
+    answer: str
+    places: tuple = ()
+
+
 @dataclass
 class Lesson:
     """A picture or clip with several questions, and what is drawn where.
@@ -43,7 +60,7 @@ class Lesson:
     """
 
     frames: list
-    questions: list  # (prompt, answer)
+    questions: list  # of Question
     drawn: list = field(default_factory=list)  # of each frame, or of the still: Drawn
     fps: float = 0.0
     tool: dict = None

@@ -40,7 +40,8 @@ class Helpers(nn.Module):
 
     From scratch, answers alone tell the tower very little about where to look. What stands on each
     patch is known here, and taught to the tower's last states and to the merged tokens; where each
-    merged token lies is taught to the states in the middle of the decoder.
+    merged token lies is taught to the states in the middle of the decoder, and a layer later, where
+    the next token of an answer is to be read off.
     """
 
     def __init__(self, model):
@@ -49,6 +50,7 @@ class Helpers(nn.Module):
         self.patch = DrawnHead(vision.hidden_size, 1)
         self.merged = DrawnHead(text.hidden_size, MERGE**2)
         self.place = nn.Linear(text.hidden_size, 3 * SIDE)
+        self.where = nn.Linear(text.hidden_size, 3 * SIDE)
 
 
 class DrawnHead(nn.Linear):
@@ -250,7 +252,8 @@ def text_angles(model, positions):
 
 
 def run(model, batch, dtype):
-    """(decoder's last states [batch * n, width], its middle states, patch states, merged tokens)."""
+    """(decoder's last states [batch * n, width], its states in the middle and a layer later, patch
+    states, merged tokens)."""
     core, config = model.model.language_model, model.config.text_config
     patch_states, merged = see(model.model.visual, batch, dtype)
     x = core.embed_tokens(batch["ids"]).flatten(0, 1)
@@ -260,21 +263,22 @@ def run(model, batch, dtype):
     if is_fast(x, dtype):
         x, *turn = (filled_up(rows) for rows in (x, *turn))
     heads, kept = config.num_attention_heads, config.num_key_value_heads
-    for index, layer in enumerate(core.layers):
-        if index == len(core.layers) // 2:
-            middle = x
+    inputs = []
+    for layer in core.layers:
+        inputs.append(x)
         if is_fast(x, dtype):
             layout = (batch["text_segments"], batch["text_groups"])
             shape = (heads, kept, turn[0].shape[1], True)
             x = fast_layers.layer(x, turn, *layout, shape, layer_weights(layer))
         else:
             x = decoder_layer(x, layer_weights(layer), turn, batch["branch"], heads, dtype)
-    return last_norm(x, core.norm.weight, dtype)[:count], middle[:count], patch_states, merged
+    middle, later = inputs[len(inputs) // 2], inputs[len(inputs) // 2 + 1]
+    return last_norm(x, core.norm.weight, dtype)[:count], middle, later, patch_states, merged
 
 
-def filled_up(rows):
-    """Rows with zeros below, up to a multiple of ROWS: see features.tower_tables."""
-    return F.pad(rows, (0, 0) * (rows.ndim - 1) + (0, -len(rows) % ROWS))
+def filled_up(rows, value=0):
+    """Rows with a value below, up to a multiple of ROWS: see features.tower_tables."""
+    return F.pad(rows, (0, 0) * (rows.ndim - 1) + (0, -len(rows) % ROWS), value=value)
 
 
 def hidden_states(model, batch, dtype=torch.float32):
@@ -338,17 +342,23 @@ def drawn_loss(states, head, batch):
     return (letter_loss + 0.5 * (kind_loss + colour_loss) + side_loss) / len(kind), letters
 
 
-def helper_loss(helpers, batch, middle, patch_states, merged, dtype):
+def where_loss(states, head, where):
+    """How far a head is from frame, row and column. states: [n, width]; where: [n, 3], -1 unknown."""
+    found = linear(states, head.weight, head.bias)
+    there = (where >= 0).float().flatten()
+    total, _ = cross_entropy(found, where.clamp(min=0).flatten(), there, 3)
+    return total / there.sum().clamp(min=1)
+
+
+def helper_loss(helpers, batch, middle, later, patch_states, merged, dtype):
     """How well the helper heads tell what is drawn and where."""
-    places = middle[filled_up(batch["media_places"])].to(dtype)
-    places = linear(places, helpers.place.weight, helpers.place.bias)
-    cells = filled_up(batch["cells"])
-    there = filled_up(torch.ones_like(batch["cells"], dtype=torch.float32))
-    place_loss, _ = cross_entropy(places, cells.flatten(), there.flatten(), 3)
+    tokens = middle[filled_up(batch["media_places"])].to(dtype)
+    reading = later[filled_up(batch["answer_places"])].to(dtype)
     return (
         drawn_loss(patch_states.to(dtype), helpers.patch, batch)[0]
         + drawn_loss(merged.to(dtype), helpers.merged, batch)[0]
-        + place_loss / there.sum()
+        + where_loss(tokens, helpers.place, filled_up(batch["cells"], -1))
+        + where_loss(reading, helpers.where, filled_up(batch["answer_where"], -1))
     )
 
 

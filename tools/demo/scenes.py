@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from documents import fenced
 from drawing import Canvas, weather
-from items import Item, Lesson, pick_size
+from items import Item, Lesson, Place, Question, pick_size
 from words import COLOURS, SHAPES
 
 SCENE_SHAPES = ((6, 6), (8, 6), (6, 8), (10, 7), (7, 7), (8, 8), (9, 5), (5, 9), (7, 10))
@@ -317,12 +317,40 @@ def scene_lesson(rng, level):
     canvas, things = scene(rng, level, 6)
     questions = {}
     for _ in range(2):
-        for prompt, answer, *_ in (
+        for prompt, answer, *rest in (
             grounding_question(rng, canvas, things),
             counting_question(rng, things),
             counting_question(rng, things),
             describing_question(rng, things),
             describing_question(rng, things),
         ):
-            questions.setdefault(prompt, answer)
-    return Lesson([canvas.picture], list(questions.items()), [canvas.drawn()])
+            places = ()
+            if rest and "regions" in rest[0]:
+                places = entry_places(answer, rest[0]["regions"])
+            elif rest == ["describe"]:
+                places = listed_places(canvas, answer, things)
+            questions.setdefault(prompt, Question(prompt, answer, places))
+    return Lesson([canvas.picture], list(questions.values()), [canvas.drawn()])
+
+
+def entry_places(answer, regions):
+    """Of a fenced list with one entry a region."""
+    places, start = [], 0
+    for x1, y1, x2, y2 in regions:
+        start = answer.index("{", start)
+        end = answer.index("}", start)
+        places.append(Place(start, end, 0, (x1 + x2) / 2, (y1 + y2) / 2))
+        start = end
+    return places
+
+
+def listed_places(canvas, answer, things):
+    """Of a description of all things from left to right."""
+    places, start = [], answer.find("left to right") + 1
+    for thing in things:
+        label = thing.chinese_label if "：" in answer else thing.label
+        start = answer.index(label, start)
+        x1, y1, x2, y2 = canvas.whole_box(thing.box)
+        places.append(Place(start, start + len(label), 0, (x1 + x2) / 2, (y1 + y2) / 2))
+        start += len(label)
+    return places

@@ -7,7 +7,7 @@ import json
 
 import words
 from drawing import LATIN_FONTS, Canvas, weather
-from items import Item, Lesson, pick_size
+from items import Item, Lesson, Place, Question, pick_size
 
 SCREEN_SHAPES = ((7, 14), (7, 13), (8, 14), (8, 15), (8, 13), (8, 12))
 BUTTONS = (
@@ -217,11 +217,16 @@ def screen_lesson(rng, level):
     and then there is but one task."""
     canvas, layout = drawn_screen(rng, level)
     targets = rng.sample(layout.targets, min(6, len(layout.targets)))
-    questions = [task_question(canvas, *target)[:2] for target in targets]
+    questions = []
+    for target in targets:
+        prompt, answer, truth = task_question(canvas, *target)
+        x, y = truth["arguments"]["coordinate"]
+        places = [Place(answer.index(f"[{x}, "), len(answer), 0, x, y)]
+        questions.append(Question(prompt, answer, places))
     if layout.focused:
-        questions.append(type_question(rng)[:2])
+        questions.append(Question(*type_question(rng)[:2]))
     if rng.random() < 0.15:
-        questions.append(button_question(rng)[:2])
+        questions.append(Question(*button_question(rng)[:2]))
     lesson = Lesson([canvas.picture], questions, [canvas.drawn()])
     lesson.tool = tool(canvas.width, canvas.height)
     if rng.random() < 0.35:

@@ -106,7 +106,7 @@ class Lessons(unittest.TestCase):
         for kind in LESSONS:
             one, two = make_lesson(kind, 5), make_lesson(kind, 5)
             self.assertEqual((one.questions, one.drawn), (two.questions, two.drawn))
-            prompts = [prompt for prompt, _ in one.questions]
+            prompts = [question.prompt for question in one.questions]
             self.assertEqual(len(set(prompts)), len(prompts))
             self.assertEqual(len(one.drawn), len(one.frames))
 
@@ -127,6 +127,29 @@ class Lessons(unittest.TestCase):
                 if letter not in ".-'":
                     here = ink[max(0, int(y) - 9) : int(y) + 9, max(0, int(x) - 5) : int(x) + 6]
                     self.assertTrue(here.any(), (index, letter, x, y))
+
+
+    def test_letters_of_an_answer_are_read_off_where_they_are_drawn(self):
+        for kind in ("page", "paper", "table"):
+            lesson = make_lesson(kind, 4)
+            drawn = {(round(x, 3), round(y, 3)): letter for letter, x, y in lesson.drawn[0].glyphs}
+            for question in lesson.questions:
+                letters = [place for place in question.places if place.end == place.start + 1]
+                self.assertTrue(letters)
+                for place in letters:
+                    there = drawn[round(place.x, 3), round(place.y, 3)]
+                    self.assertEqual(question.answer[place.start], there, (kind, question.answer))
+
+    def test_numbers_of_an_answer_are_read_off_their_thing(self):
+        for kind in ("scene", "screen", "event_clip"):
+            lesson = make_lesson(kind, 2)
+            placed = [question for question in lesson.questions if question.places]
+            self.assertTrue(placed)
+            for question in placed:
+                for place in question.places:
+                    boxes = [box for _, _, box in lesson.drawn[place.frame].regions]
+                    inside = [b[0] <= place.x <= b[2] and b[1] <= place.y <= b[3] for b in boxes]
+                    self.assertTrue(any(inside), (kind, place))
 
 
 class Boxes(unittest.TestCase):
