@@ -211,22 +211,47 @@ def encode(text):
     return tokenizer().encode(text, add_special_tokens=False).ids
 
 
+def spelt(question):
+    """(tokens of the answer with its end, the letters [start, end) of each).
+
+    What is read off the picture letter by letter is spelt: a token a letter, though longer tokens
+    exist. A token of a word would have to be put together from several places at once, which a
+    small model learns very slowly; any tokens of the same text decode to the same answer.
+    """
+    text = question.answer
+    single = numpy.zeros(len(text), bool)
+    for place in question.places:
+        single[place.start : place.end] |= place.end == place.start + 1
+    spaces = [i for i in range(1, len(text) - 1) if text[i] == " "]
+    single[[i for i in spaces if single[i - 1] and single[i + 1]]] = True
+    ids, spans, start = [], [], 0
+    while start < len(text):
+        end = start + 1
+        while not single[start] and end < len(text) and not single[end]:
+            end += 1
+        found = tokenizer().encode(text[start:end], add_special_tokens=False)
+        ids += found.ids
+        spans += [(start + a, start + b) for a, b in found.offsets]
+        start = end
+    return ids + [IDS["<|im_end|>"]], spans + [(len(text), len(text))]
+
+
 def answer_tokens(question, grid):
     """(tokens of the answer with its end, where on the picture each is read off [n, 3])."""
-    encoded = tokenizer().encode(question.answer + "<|im_end|>", add_special_tokens=False)
-    letters = numpy.full((len(question.answer) + len("<|im_end|>"), 3), -1)
+    ids, spans = spelt(question)
+    letters = numpy.full((len(question.answer), 3), -1)
     for start, end, frame, x, y in question.places:
         letters[start:end, 0] = min(frame // 2, grid[0] - 1)
         if x is not None:
             row, column = int(y // (PATCH * MERGE)), int(x // (PATCH * MERGE))
             letters[start:end, 1] = min(max(row, 0), grid[1] // MERGE - 1)
             letters[start:end, 2] = min(max(column, 0), grid[2] // MERGE - 1)
-    where = numpy.full((len(encoded.ids), 3), -1)
-    for number, (start, end) in enumerate(encoded.offsets):
+    where = numpy.full((len(ids), 3), -1)
+    for number, (start, end) in enumerate(spans):
         known = numpy.flatnonzero(letters[start:end, 0] >= 0)
         if len(known):
             where[number] = letters[start + known[0]]
-    return encoded.ids, where
+    return ids, where
 
 
 def sight(lesson):

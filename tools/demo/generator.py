@@ -49,9 +49,9 @@ def make_item(skill, split, index, level=1.0):
     return MAKERS[skill](item_random(skill, split, index), level)
 
 
-def make_lesson(kind, index, level=1.0):
-    """The training lesson number `index` of a kind; its random stream is shared with no item."""
-    return LESSONS[kind](item_random(kind + " lesson", "train", index), level)
+def make_lesson(kind, index, level=1.0, split="train"):
+    """The lesson number `index` of a kind; its random stream is shared with no item."""
+    return LESSONS[kind](item_random(kind + " lesson", split, index), level)
 
 
 def seen_picture(item):

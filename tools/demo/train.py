@@ -30,7 +30,7 @@ import torch
 import network
 from curriculum import PLAN, batches
 from features import collate, example
-from generator import SKILLS, make_item, make_lesson
+from generator import make_lesson
 from muon import Optimiser
 from plots import draw_curves
 
@@ -60,7 +60,7 @@ def parse():
     add("--decay", type=float, default=0.4, help="last share of the plan, with a falling rate")
     add("--report", type=int, default=100, help="steps between lines of the log")
     add("--score", type=int, default=1000, help="steps between held-out scores")
-    add("--score-items", type=int, default=128 if gpu else 24, help="held-out items of each skill")
+    add("--score-items", type=int, default=128 if gpu else 24, help="held-out lessons of each kind")
     add("--save-minutes", type=float, default=4)
     add("--workers", type=int, default=cores if gpu else max(1, cores - 1))
     add("--threads", type=int, default=1 if gpu else cores)
@@ -198,15 +198,15 @@ class Run:
 
 
 def held_out(options, kinds):
-    """What is scored during training: held-out items by skill; with --cycle the lessons learnt."""
+    """What is scored during training: held-out lessons; with --cycle the lessons learnt."""
     if options.cycle:
         return {
             kind: [example(make_lesson(kind, i, 0.0)) for i in range(options.cycle)]
             for kind in kinds
         }
     return {
-        skill: [example(make_item(skill, "held_out", i)) for i in range(options.score_items)]
-        for skill in SKILLS
+        kind: [example(make_lesson(kind, i, split="held_out")) for i in range(options.score_items)]
+        for kind in kinds
     }
 
 

@@ -20,7 +20,7 @@ from dataclasses import replace
 import fast_layers
 import muon
 import network
-from features import KINDS, LETTERS, collate, example, loaded, prompt_text, tokenizer
+from features import KINDS, LETTERS, collate, example, loaded, prompt_text, spelt, tokenizer
 from generator import LESSONS, SKILLS, make_item, make_lesson
 from published import DATA, PREPROCESSOR, TOKENIZER_FILES
 
@@ -66,6 +66,17 @@ class Features(unittest.TestCase):
             messages, tools=[item.tool], tokenize=False, add_generation_prompt=True
         )
         self.assertEqual(prompt_text(item), expected)
+
+    def test_what_is_read_off_is_spelt_and_decodes_to_the_answer(self):
+        for kind in LESSONS:
+            for index in range(4):
+                for question in make_lesson(kind, index).questions:
+                    ids, spans = spelt(question)
+                    text = tokenizer().decode(ids, skip_special_tokens=True)
+                    self.assertEqual(text, question.answer)
+                    self.assertEqual(len(ids), len(spans))
+                    if kind == "page" and question.prompt.startswith("Read") and text.isascii():
+                        self.assertEqual(len(ids), len(text) + 1)
 
     def test_answers_survive_the_tokenizer(self):
         for skill in SKILLS:
