@@ -161,7 +161,8 @@ class Example:
     ids: list = ()
     branch: list = ()  # 0: shared by all questions; then the number of the question
     answers: list = ()  # (place of the answer's first token, its tokens) of each question
-    where: list = ()  # of each question: frame pair, row and column that each token is read off, or -1
+    where: list = ()  # of each question: frame pair, row and column of the patch that each token is
+    # read off, or -1
     positions: numpy.ndarray = None  # [3, n]
     media: int = 0  # place of the first token of the picture
 
@@ -243,9 +244,8 @@ def answer_tokens(question, grid):
     for start, end, frame, x, y in question.places:
         letters[start:end, 0] = min(frame // 2, grid[0] - 1)
         if x is not None:
-            row, column = int(y // (PATCH * MERGE)), int(x // (PATCH * MERGE))
-            letters[start:end, 1] = min(max(row, 0), grid[1] // MERGE - 1)
-            letters[start:end, 2] = min(max(column, 0), grid[2] // MERGE - 1)
+            letters[start:end, 1] = min(max(int(y // PATCH), 0), grid[1] - 1)
+            letters[start:end, 2] = min(max(int(x // PATCH), 0), grid[2] - 1)
     where = numpy.full((len(ids), 3), -1)
     for number, (start, end) in enumerate(spans):
         known = numpy.flatnonzero(letters[start:end, 0] >= 0)

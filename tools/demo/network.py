@@ -16,7 +16,7 @@ import fast_layers
 from features import COLOUR_COUNT, GLYPHS_PER_PATCH, KINDS, LETTERS, MERGE, ROWS
 from published import IMAGE_MEAN, IMAGE_STD, configuration
 
-SIDE = 32  # the longest side, in merged tokens, and the most frames that helper heads tell apart
+SIDE = 48  # most rows, columns and pairs of frames that helper heads tell apart
 
 
 def build(size="demo", seed=1):
