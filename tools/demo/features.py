@@ -324,6 +324,14 @@ def text_segments(examples, longest):
     return numpy.array(found, numpy.int32), numpy.array(groups, numpy.int32)
 
 
+def source_tokens(e):
+    """The place in the sequence of the merged token that each answer token is read off, or -1."""
+    where = numpy.concatenate(e.where)
+    t, row, column = where[:, 0], where[:, 1] // MERGE, where[:, 2] // MERGE
+    cell = (t * (e.grid[1] // MERGE) + row) * (e.grid[2] // MERGE) + column
+    return numpy.where((where >= 0).all(axis=1), e.media + cell, -1)
+
+
 def answer_tables(examples, longest):
     """Where answers are predicted: flat places, their targets, weights and questions."""
     places, targets, weights, questions, count = [], [], [], [], 0
@@ -341,6 +349,9 @@ def answer_tables(examples, longest):
         "answer_weights": numpy.array(weights, numpy.float32),
         "answer_questions": numpy.array(questions),
         "answer_where": numpy.concatenate([where for e in examples for where in e.where]),
+        "answer_source": numpy.concatenate([source_tokens(e) for e in examples]),
+        "answer_counts": numpy.array([sum(len(a) for _, a in e.answers) for e in examples]),
+        "shared_counts": numpy.array([e.branch.count(0) for e in examples]),
     }
 
 

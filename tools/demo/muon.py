@@ -12,7 +12,7 @@ import torch
 
 STEPS = 5
 A, B, C = 3.4445, -4.7750, 2.0315  # of the quintic that drives singular values towards one
-MOMENTUM = 0.95  # of Muon
+MOMENTUM = 0.98  # of Muon: batches are small
 MEAN, SQUARE = 0.9, 0.98  # of AdamW
 
 

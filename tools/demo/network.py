@@ -41,7 +41,8 @@ class Helpers(nn.Module):
     From scratch, answers alone tell the tower very little about where to look. What stands on each
     patch is known here, and taught to the tower's last states and to the merged tokens; where each
     merged token lies is taught to the states in the middle of the decoder, and a layer later, where
-    the next token of an answer is to be read off.
+    the next token of an answer is to be read off; the first query head of each key head of that layer
+    is taught to look there.
     """
 
     def __init__(self, model):
@@ -350,6 +351,42 @@ def where_loss(states, head, where):
     return total / there.sum().clamp(min=1)
 
 
+def look_loss(model, batch, inputs):
+    """How far heads are from looking at the merged token that an answer token is read off.
+
+    inputs [batch * n, width] go into the layer after the middle; its first query head of each key
+    head is compared with a look at nothing but that token, among all that the questions share.
+    """
+    layer = model.model.language_model.layers[len(model.model.language_model.layers) // 2 + 1]
+    config = model.config.text_config
+    kept, size = config.num_key_value_heads, config.hidden_size // config.num_attention_heads
+    per, length = config.num_attention_heads // kept, batch["ids"].shape[1]
+    turn = text_angles(model, batch["positions"])
+    total, count, begin = 0.0, 0, 0
+    for row, (answers, shared) in enumerate(
+        zip(batch["answer_counts"].tolist(), batch["shared_counts"].tolist())
+    ):
+        source = batch["answer_source"][begin : begin + answers]
+        known = source >= 0
+        asking = batch["answer_places"][begin : begin + answers][known]
+        seen = slice(row * length, row * length + shared)
+        begin += answers
+        if not len(asking):
+            continue
+
+        def head(x, part, places, step):
+            x = rms_norm(x[places], layer.input_layernorm.weight, torch.float32)
+            x = F.linear(x, part.weight, part.bias).view(len(x), -1, size)[:, ::step]
+            return rotate(x, *(angles[places][:, None] for angles in turn)).transpose(0, 1)
+
+        q = head(inputs, layer.self_attn.q_proj, asking, per)
+        k = head(inputs, layer.self_attn.k_proj, seen, 1)
+        scores = (q @ k.transpose(1, 2) * size**-0.5).flatten(0, 1)  # [kept * asking, shared]
+        total = total + F.cross_entropy(scores, source[known].repeat(kept), reduction="sum")
+        count += len(scores)
+    return total / max(1, count)
+
+
 def helper_loss(helpers, batch, middle, later, patch_states, merged, dtype):
     """How well the helper heads tell what is drawn and where."""
     tokens = middle[filled_up(batch["media_places"])].to(dtype)
@@ -374,5 +411,5 @@ def loss(model, helpers, batch, dtype=torch.float32):
     """(loss of the answers, loss of the helper heads, share of answer tokens that are likeliest)."""
     states, *seen = run(model, batch, dtype)
     total, right = read_answers(model, states, batch)
-    taught = helper_loss(helpers, batch, *seen, dtype)
+    taught = helper_loss(helpers, batch, *seen, dtype) + look_loss(model, batch, seen[1])
     return total / batch["answer_weights"].sum(), taught, right.float().mean()
