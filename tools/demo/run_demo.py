@@ -71,12 +71,6 @@ def main():
     options = parser.parse_args()
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    if not (REPOSITORY / "checkpoints/demo/model.safetensors").exists():
-        raise SystemExit(
-            "demo: this tree has no checkpoints/demo: its weights are trained and added as "
-            "tools/demo/README.md says. Any other checkpoint answers with:\n"
-            f'  {options.program} ask --model FOLDER photo.jpg "What is this?"'
-        )
     samples = read_samples()
     right = 0
     for name, (title, has_places) in SHOWN.items():
