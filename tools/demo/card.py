@@ -92,9 +92,9 @@ def cost(log):
 def training_scores(log):
     """The last held-out scores of the training run."""
     if not log["scores"]:
-        return "No held-out items were scored during training."
+        return "No held-out lessons were scored during training."
     lines = ["The last of these, where each token is asked after the true beginning of its answer:"]
-    lines += ["", "| skill | whole answer right | tokens right |", "|---|---|---|"]
+    lines += ["", "| lesson | whole answer right | tokens right |", "|---|---|---|"]
     for skill, (exact, tokens) in log["scores"][-1][2].items():
         lines.append(f"| `{skill}` | {exact:.1%} | {tokens:.1%} |")
     return "\n".join(lines)

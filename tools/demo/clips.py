@@ -11,7 +11,7 @@ from PIL import Image
 from documents import fenced
 from drawing import Canvas
 from items import Item, Lesson, Place, Question, seen_clip_size
-from scenes import article, draw_thing
+from scenes import alone, article, draw_thing
 from words import COLOURS, SHAPES
 
 WHEN_PROMPT = "Give the query: '{}', when does the described content occur in the video?"
@@ -121,14 +121,9 @@ def when_question(event, fps):
     return WHEN_PROMPT.format(event.words), answer, {"interval": [start, end]}
 
 
-def unlike(events):
-    """Those whose words fit no other."""
-    return [e for e in events if sum(e.words == other.words for other in events) == 1]
-
-
 def clip_when(rng, level):
     frames, fps, events, _ = event_clip(rng, level, rng.randint(1, 1 + round(2 * level)))
-    only = unlike(events)
+    only = alone(events, lambda event: event.words)
     if not only:
         return clip_when(rng, level)
     prompt, answer, truth = when_question(rng.choice(only), fps)
@@ -163,7 +158,7 @@ def event_lesson(rng, level):
     frames, fps, events, drawn = event_clip(rng, level, rng.randint(1, 1 + round(2 * level)))
     canvas = blank(frames[0].size, "white")
     questions = []
-    for event in unlike(events):
+    for event in alone(events, lambda event: event.words):
         prompt, answer, _ = when_question(event, fps)
         dash = answer.index(" - ")
         first, last = event_places(event, canvas)

@@ -28,6 +28,7 @@ from published import (
 
 MOST_BYTES = 24_000_000
 
+
 def published_name(name):
     """The name a tensor has in the published files; None for the tied head."""
     if name.startswith("model.visual."):

@@ -16,6 +16,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -318,13 +319,21 @@ void soften(const float* scores, int keys, int count, int first_allowed, int ste
   }
 }
 
-void attend_forward(const Attention& a, const Group& group, int kept, bf16* out, float* log_sum) {
+// The rotated keys and the values of a group, in scratch.
+std::pair<const bf16*, const bf16*> take_keys_and_values(const Attention& a, const Group& group,
+                                                         int kept) {
   Scratch& t = scratch();
   const int rows = group.row_count;
   bf16* k = Scratch::room(t.k, rows * kSize);
   bf16* v = Scratch::room(t.v, rows * kSize);
   take_head(a, a.heads + kept, true, group.first_row, rows, k);
   take_head(a, a.heads + a.kept + kept, false, group.first_row, rows, v);
+  return {k, v};
+}
+
+void attend_forward(const Attention& a, const Group& group, int kept, bf16* out, float* log_sum) {
+  Scratch& t = scratch();
+  const auto [k, v] = take_keys_and_values(a, group, kept);
   const int per = a.heads / a.kept;
   for (int index = 0; index < group.segment_count; ++index) {
     const Segment& s = a.segments[group.first_segment + index];
@@ -461,10 +470,7 @@ void attend_backward(const Attention& a, const Upstream& u, const Group& group, 
                      bf16* d_qkv) {
   Scratch& t = scratch();
   const int rows = group.row_count, per = a.heads / a.kept;
-  bf16* k = Scratch::room(t.k, rows * kSize);
-  bf16* v = Scratch::room(t.v, rows * kSize);
-  take_head(a, a.heads + kept, true, group.first_row, rows, k);
-  take_head(a, a.heads + a.kept + kept, false, group.first_row, rows, v);
+  const auto [k, v] = take_keys_and_values(a, group, kept);
   t.d_k.assign(rows * kSize, 0.0f);
   t.d_v.assign(rows * kSize, 0.0f);
   for (int index = 0; index < group.segment_count; ++index) {

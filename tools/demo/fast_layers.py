@@ -13,7 +13,6 @@ import tempfile
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
 SOURCE = Path(__file__).with_name("fast_layers.cpp")
 FLAGS = "-std=c++20 -O3 -march=sapphirerapids -fopenmp -fPIC -shared -Wno-maybe-uninitialized"
@@ -100,8 +99,24 @@ class Layer(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, turn, segments, groups, shape, norm1, norm2, qkv, qkv_bias, proj, proj_bias,
-                both, both_bias, down, down_bias):
+    def forward(
+        ctx,
+        x,
+        turn,
+        segments,
+        groups,
+        shape,
+        norm1,
+        norm2,
+        qkv,
+        qkv_bias,
+        proj,
+        proj_bias,
+        both,
+        both_bias,
+        down,
+        down_bias,
+    ):
         cos, sin = turn
         heads, kept, size, causal = shape
         layout = (segments, groups, len(groups), heads, kept, size, int(causal))
@@ -116,16 +131,51 @@ class Layer(torch.autograd.Function):
         gates = product(h2, weights[2], both_bias)
         gated = torch.empty(len(x), gates.shape[1] // 2, dtype=torch.bfloat16)
         call("gate_forward", gates, *gated.shape, gated)
-        ctx.save_for_backward(x, norm1, h1, scale1, rows, seen, log_sum, middle, norm2, h2, scale2,
-                              gates, gated, *weights, cos, sin)
+        ctx.save_for_backward(
+            x,
+            norm1,
+            h1,
+            scale1,
+            rows,
+            seen,
+            log_sum,
+            middle,
+            norm2,
+            h2,
+            scale2,
+            gates,
+            gated,
+            *weights,
+            cos,
+            sin,
+        )
         ctx.layout = layout
         ctx.biases = [bias is not None for bias in (qkv_bias, proj_bias, both_bias, down_bias)]
         return middle + product(gated, weights[3], down_bias)
 
     @staticmethod
     def backward(ctx, d_out):
-        (x, norm1, h1, scale1, rows, seen, log_sum, middle, norm2, h2, scale2,
-         gates, gated, qkv, proj, both, down, cos, sin) = ctx.saved_tensors
+        (
+            x,
+            norm1,
+            h1,
+            scale1,
+            rows,
+            seen,
+            log_sum,
+            middle,
+            norm2,
+            h2,
+            scale2,
+            gates,
+            gated,
+            qkv,
+            proj,
+            both,
+            down,
+            cos,
+            sin,
+        ) = ctx.saved_tensors
         d_x, d_biases = d_out.clone(), [None] * 4
 
         def weight_gradient(index, d_result, x):
@@ -145,8 +195,23 @@ class Layer(torch.autograd.Function):
         call("attention_backward", rows, cos, sin, *ctx.layout, seen, d @ proj, log_sum, d_rows)
         d_qkv = weight_gradient(0, d_rows, h1)
         d_norm1 = norm_backward(x, norm1, scale1, d_rows @ qkv, d_x)
-        return (d_x, None, None, None, None, d_norm1, d_norm2, d_qkv, d_biases[0],
-                d_proj, d_biases[1], d_both, d_biases[2], d_down, d_biases[3])
+        return (
+            d_x,
+            None,
+            None,
+            None,
+            None,
+            d_norm1,
+            d_norm2,
+            d_qkv,
+            d_biases[0],
+            d_proj,
+            d_biases[1],
+            d_both,
+            d_biases[2],
+            d_down,
+            d_biases[3],
+        )
 
 
 class CrossEntropy(torch.autograd.Function):
@@ -163,9 +228,12 @@ class CrossEntropy(torch.autograd.Function):
         right = torch.empty(len(targets), dtype=torch.bool)
         load().cross_entropy(
             *(ctypes.c_void_p(t.data_ptr()) for t in (gradient, targets, weight)),
-            ctypes.c_int(len(targets)), ctypes.c_int(classes),
-            ctypes.c_int64(gradient.stride(0)), ctypes.c_int(per_row),
-            ctypes.c_void_p(loss.data_ptr()), ctypes.c_void_p(right.data_ptr()),
+            ctypes.c_int(len(targets)),
+            ctypes.c_int(classes),
+            ctypes.c_int64(gradient.stride(0)),
+            ctypes.c_int(per_row),
+            ctypes.c_void_p(loss.data_ptr()),
+            ctypes.c_void_p(right.data_ptr()),
         )
         ctx.gradient, ctx.used = gradient, classes * per_row
         ctx.mark_non_differentiable(right)
@@ -176,8 +244,3 @@ class CrossEntropy(torch.autograd.Function):
         gradient = ctx.gradient * d_loss.to(torch.bfloat16)
         gradient[:, ctx.used :] = 0
         return gradient, None, None, None, None
-
-
-def layer(x, turn, segments, groups, shape, weights):
-    """A layer on weights as network.block_weights or layer_weights list them."""
-    return Layer.apply(x, turn, segments, groups, shape, *weights)

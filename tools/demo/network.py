@@ -190,7 +190,17 @@ def layer_weights(layer):
     qkv, bias = torch.cat([part.weight for part in heads]), torch.cat([part.bias for part in heads])
     both = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])
     norms = (layer.input_layernorm.weight, layer.post_attention_layernorm.weight)
-    return (*norms, qkv, bias, attention.o_proj.weight, None, both, None, mlp.down_proj.weight, None)
+    return (
+        *norms,
+        qkv,
+        bias,
+        attention.o_proj.weight,
+        None,
+        both,
+        None,
+        mlp.down_proj.weight,
+        None,
+    )
 
 
 def is_fast(x, dtype):
@@ -226,7 +236,7 @@ def see(tower, batch, dtype):
         weights = block_weights(block)
         if is_fast(x, dtype):
             layout = (batch[f"{name}_segments"], batch[f"{name}_groups"])
-            x = fast_layers.layer(x, turn, *layout, (heads, heads, size, False), weights)
+            x = fast_layers.Layer.apply(x, turn, *layout, (heads, heads, size, False), *weights)
         else:
             tables = [batch[f"{name}_{part}"] for part in ("gather", "filled", "scatter")]
             x = tower_block(x, weights, turn, tables, heads, dtype)
@@ -270,7 +280,7 @@ def run(model, batch, dtype):
         if is_fast(x, dtype):
             layout = (batch["text_segments"], batch["text_groups"])
             shape = (heads, kept, turn[0].shape[1], True)
-            x = fast_layers.layer(x, turn, *layout, shape, layer_weights(layer))
+            x = fast_layers.Layer.apply(x, turn, *layout, shape, *layer_weights(layer))
         else:
             x = decoder_layer(x, layer_weights(layer), turn, batch["branch"], heads, dtype)
     middle, later = inputs[len(inputs) // 2], inputs[len(inputs) // 2 + 1]

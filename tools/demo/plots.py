@@ -18,7 +18,10 @@ def draw_curves(log, path):
         points = [(s[1], s[2][skill][0]) for s in log["scores"] if skill in s[2]]
         right.plot(*zip(*points), marker=".", label=skill)
     right.set(
-        xlabel="lessons", ylabel="share", title="held-out questions answered exactly", ylim=(0, 1.02)
+        xlabel="lessons",
+        ylabel="share",
+        title="held-out questions answered exactly",
+        ylim=(0, 1.02),
     )
     if skills:
         right.legend(fontsize=7)

@@ -81,7 +81,7 @@ def main():
         "knows and how well\nis in checkpoints/demo/README.md, more questions are in "
         "samples/truths.json. For the real world:\n  pipx run --spec huggingface_hub hf download "
         "Qwen/Qwen2.5-VL-3B-Instruct     # 7.5 GB, once\n"
-        f"  {options.program} ask photo.jpg \"What is this?\""
+        f'  {options.program} ask photo.jpg "What is this?"'
     )
 
 

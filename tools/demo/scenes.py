@@ -241,8 +241,13 @@ def description(things, chinese):
     return f"From left to right: {join([article(t.label) for t in things], 'and')}."
 
 
+def alone(things, key):
+    """Those that no other equals in `key`."""
+    return [t for t in things if sum(key(o) == key(t) for o in things) == 1]
+
+
 def colour_question(rng, things, chinese):
-    only = [t for t in things if sum(o.shape == t.shape for o in things) == 1]
+    only = alone(things, lambda t: t.shape)
     if not only:
         return None
     thing = rng.choice(only)
@@ -253,7 +258,7 @@ def colour_question(rng, things, chinese):
 
 
 def shape_question(rng, things, chinese):
-    only = [t for t in things if sum(o.colour == t.colour for o in things) == 1]
+    only = alone(things, lambda t: t.colour)
     if not only:
         return None
     thing = rng.choice(only)
@@ -275,7 +280,7 @@ def presence_question(rng, things, chinese):
 
 
 def side_question(rng, things, chinese):
-    only = [t for t in things if sum(o.label == t.label for o in things) == 1]
+    only = alone(things, lambda t: t.label)
     if len(only) < 2:
         return None
     one, other = rng.sample(only, 2)
@@ -315,22 +320,17 @@ def describing(rng, level):
 def scene_lesson(rng, level):
     """A scene with questions of every sort, each prompt once."""
     canvas, things = scene(rng, level, 6)
-    questions = {}
+    questions = []
     for _ in range(2):
-        for prompt, answer, *rest in (
-            grounding_question(rng, canvas, things),
-            counting_question(rng, things),
-            counting_question(rng, things),
-            describing_question(rng, things),
-            describing_question(rng, things),
-        ):
-            places = ()
-            if rest and "regions" in rest[0]:
-                places = entry_places(answer, rest[0]["regions"])
-            elif rest == ["describe"]:
-                places = listed_places(canvas, answer, things)
-            questions.setdefault(prompt, Question(prompt, answer, places))
-    return Lesson([canvas.picture], list(questions.values()), [canvas.drawn()])
+        prompt, answer, truth = grounding_question(rng, canvas, things)
+        questions.append(Question(prompt, answer, entry_places(answer, truth["regions"])))
+        questions += [Question(*counting_question(rng, things)) for _ in range(2)]
+        for _ in range(2):
+            prompt, answer, kind = describing_question(rng, things)
+            listed = listed_places(canvas, answer, things) if kind == "describe" else ()
+            questions.append(Question(prompt, answer, listed))
+    different = {question.prompt: question for question in questions}
+    return Lesson([canvas.picture], list(different.values()), [canvas.drawn()])
 
 
 def entry_places(answer, regions):

@@ -164,7 +164,7 @@ def drawn_screen(rng, level):
     layout = Screen(rng, canvas, ink, accent)
     layout.lay_out()
     # Below the texts and icons in the list, so that what a helper head is taught is the topmost.
-    canvas.regions[:0] = reversed([region for region in layout.surfaces(canvas)])
+    canvas.regions[:0] = layout.surfaces(canvas)
     canvas.picture = weather(canvas.picture, rng, 0.4 * level)
     return canvas, layout
 

@@ -128,7 +128,6 @@ class Lessons(unittest.TestCase):
                     here = ink[max(0, int(y) - 9) : int(y) + 9, max(0, int(x) - 5) : int(x) + 6]
                     self.assertTrue(here.any(), (index, letter, x, y))
 
-
     def test_letters_of_an_answer_are_read_off_where_they_are_drawn(self):
         for kind in ("page", "paper", "table"):
             lesson = make_lesson(kind, 4)

@@ -124,7 +124,9 @@ class Forward(unittest.TestCase):
                 single = example(replace(lesson, questions=[question]))
                 alone = network.hidden_states(model, network.to_device(collate([single]), CPU))[0]
                 ((first, _),) = single.answers
-                difference = states[start : start + len(answer)] - alone[first : first + len(answer)]
+                difference = (
+                    states[start : start + len(answer)] - alone[first : first + len(answer)]
+                )
                 self.assertLess(difference.abs().max().item(), 1e-4)
 
     @unittest.skipUnless(fast_layers.load(), "no processor with bfloat16 tiles, or no compiler")

@@ -39,7 +39,7 @@ class Curriculum(unittest.TestCase):
         self.assertEqual(weights(0.0, ["table"])[0], 0)
 
     def test_a_lesson_of_the_stream_is_the_same_every_time(self):
-        plan = {"seed": 1, "planned": 1000, "kinds": list(PLAN), "cycle": 0}
+        plan = {"seed": 1, "sight": 200, "planned": 1000, "kinds": list(PLAN), "cycle": 0}
         for number in (0, 300, 900):
             one, two = Batches(plan).make(number), Batches(plan).make(number)
             self.assertEqual(one.ids, two.ids)
