@@ -2,6 +2,7 @@
 #include "checkpoint/checkpoint.h"
 #include "media/media_files.h"
 #include "media/source.h"
+#include "models/patches_sha256.h"
 #include "models/qwen2_5_vl/preprocess.h"
 #include "support/error_of.h"
 #include "support/golden.h"
@@ -43,17 +44,6 @@ FrameSource source_of(const Json& frames) {
   return [&frames](std::int64_t i) { return load("clips/" + frames[i].get<std::string>()); };
 }
 
-std::string patches_sha256(const VisionInput& input, const VisionConfig& vision) {
-  const NormalisationTable table(PreprocessorConfig{}, input.normalisation);
-  std::vector<float> values(
-      static_cast<std::size_t>(input.grid.n_patches() * vision.patch_width()));
-  for (std::int64_t cell = 0; cell < input.n_tokens; ++cell) {
-    fill_patches(input, vision, table, cell, values.data() + cell * 4 * vision.patch_width());
-  }
-  return test::sha256(
-      {reinterpret_cast<const std::uint8_t*>(values.data()), values.size() * sizeof(float)});
-}
-
 TEST(ClipsGolden, sizes_and_patches_of_all_rules_equal_the_reference_bit_for_bit) {
   const Json golden = testing::golden_json("model/clip_pixels.json");
   const VisionConfig vision;
@@ -71,7 +61,7 @@ TEST(ClipsGolden, sizes_and_patches_of_all_rules_equal_the_reference_bit_for_bit
         static_cast<std::int64_t>(item.at("frames").size()), source_of(item.at("frames")),
         clip_wish_of(item.at("options")), options, vision, limits);
     EXPECT_EQ(item.at("grid_thw"), (Json{input.grid.t, input.grid.h, input.grid.w}));
-    EXPECT_EQ(patches_sha256(input, vision), item.at("pixels").get<std::string>());
+    EXPECT_EQ(patches_sha256(input, vision, input.normalisation), item.at("pixels").get<std::string>());
   }
   EXPECT_GE(golden.at("cases").size(), 50u);
 }

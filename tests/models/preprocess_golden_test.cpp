@@ -1,5 +1,6 @@
 // Sizes and patches against the libraries: exact integers, exact float32 bits.
 #include "media/media_files.h"
+#include "models/patches_sha256.h"
 #include "models/qwen2_5_vl/preprocess.h"
 #include "support/golden.h"
 
@@ -31,18 +32,6 @@ TEST(SmartResize, both_rules_equal_the_libraries) {
     check_size(item, "hf", ResizeRule::hf);
   }
   EXPECT_GE(golden.at("smart_resize").size(), 60u);
-}
-
-std::string patches_sha256(const VisionInput& input, const VisionConfig& vision,
-                           Normalisation kind) {
-  const NormalisationTable table(PreprocessorConfig{}, kind);
-  std::vector<float> values(
-      static_cast<std::size_t>(input.grid.n_patches() * vision.patch_width()));
-  for (std::int64_t cell = 0; cell < input.n_tokens; ++cell) {
-    fill_patches(input, vision, table, cell, values.data() + cell * 4 * vision.patch_width());
-  }
-  return test::sha256(
-      {reinterpret_cast<const std::uint8_t*>(values.data()), values.size() * sizeof(float)});
 }
 
 std::vector<std::byte> file_bytes(const std::string& path) {
