@@ -61,7 +61,8 @@ TEST(ClipsGolden, sizes_and_patches_of_all_rules_equal_the_reference_bit_for_bit
         static_cast<std::int64_t>(item.at("frames").size()), source_of(item.at("frames")),
         clip_wish_of(item.at("options")), options, vision, limits);
     EXPECT_EQ(item.at("grid_thw"), (Json{input.grid.t, input.grid.h, input.grid.w}));
-    EXPECT_EQ(patches_sha256(input, vision, input.normalisation), item.at("pixels").get<std::string>());
+    EXPECT_EQ(patches_sha256(input, vision, input.normalisation),
+              item.at("pixels").get<std::string>());
   }
   EXPECT_GE(golden.at("cases").size(), 50u);
 }
