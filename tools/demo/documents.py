@@ -17,8 +17,8 @@ READ_PROMPTS = (
 )
 SPOT_PROMPT = "Spotting all the text in the image with line-level, and output in JSON format."
 TABLE_PROMPTS = ("Convert the table in the image to Markdown.", "将图中的表格转换为Markdown格式。")
-SMALLEST, LARGEST = 17, 25  # type sizes in resized pixels
-PAGE_SHAPES = ((8, 8), (9, 6), (6, 9), (10, 8), (8, 10), (11, 7), (12, 9), (12, 4), (7, 12))
+SMALLEST, LARGEST = 23, 29  # type sizes in resized pixels
+PAGE_SHAPES = ((8, 6), (9, 6), (6, 7), (10, 6), (7, 8), (11, 5), (10, 7), (12, 4), (6, 9))
 LINE_SHAPES = ((6, 3), (8, 2), (7, 3), (5, 4), (9, 3), (4, 4))
 
 
@@ -64,7 +64,7 @@ def written_page(rng, level):
     size = rng.uniform(SMALLEST, LARGEST)
     margin = rng.uniform(6, 16)
     y, lines = rng.uniform(5, 14), []
-    most = 1 if short else rng.randint(1, 6)
+    most = 1 if short else rng.randint(1, 4)
     while len(lines) < most and y + size * 1.45 < canvas.height:
         x = margin + rng.uniform(0, 10)
         text = fitting_line(canvas, rng, name, size, canvas.width - x - 5, chinese)
@@ -83,7 +83,7 @@ def scattered_page(rng, level):
     paper, ink = paper_and_ink(rng)
     canvas = Canvas(*pick_size(rng, level, LINE_SHAPES if level < 0.3 else PAGE_SHAPES), paper)
     lines, y = [], rng.uniform(5, 16)
-    most = rng.randint(1, 1 + round(4 * level))
+    most = rng.randint(1, 1 + round(2 * level))
     while len(lines) < most:
         size = rng.uniform(SMALLEST, LARGEST + 2)
         if y + size * 1.4 > canvas.height:
@@ -149,14 +149,13 @@ COLUMN_KINDS = (
     (("Qty", "Count", "Stock"), lambda rng: str(rng.randrange(1000))),
     (("Code", "Id", "Model"), words.code),
     (("City", "Place"), lambda rng: rng.choice(words.CITIES)),
-    (("Day", "Date"), lambda rng: f"{rng.randint(1, 28)}.{rng.randint(1, 12)}."),
     (("名称", "水果"), lambda rng: rng.choice(words.CHINESE)),
     (("价格", "金额"), words.amount),
 )
 
 
 def table_rows(rng, columns, count):
-    first = rng.choice((0, 0, 0, 4, 6))
+    first = rng.choice((0, 0, 0, 4, 5))
     others = [kind for kind in range(len(COLUMN_KINDS)) if kind != first]
     kinds = [COLUMN_KINDS[kind] for kind in (first, *rng.sample(others, columns - 1))]
     rows = [[rng.choice(headers) for headers, _ in kinds]]
@@ -209,10 +208,10 @@ def table_page(rng, level):
         paper, ink = paper_and_ink(rng)
         canvas = Canvas(*pick_size(rng, max(level, 0.6), PAGE_SHAPES), paper)
         rows = table_rows(
-            rng, rng.randint(2, 2 + round(2 * level)), rng.randint(1, 2 + round(3 * level))
+            rng, rng.randint(2, 2 + round(level)), rng.randint(1, 2 + round(level))
         )
         faces = (pick_font(rng, "a"), pick_font(rng, "中"))
-        edge = draw_table(canvas, rng, rows, faces, rng.uniform(SMALLEST, 20), ink)
+        edge = draw_table(canvas, rng, rows, faces, rng.uniform(SMALLEST, 26), ink)
         if edge is not None:
             break
     trim(canvas, rng, *edge)
@@ -271,7 +270,7 @@ PAPERS = {
         ("金额", "金额", words.amount),
     ),
 }
-PAPER_SHAPES = ((8, 10), (9, 9), (8, 12), (9, 11), (10, 10), (10, 9))
+PAPER_SHAPES = ((11, 8), (10, 9), (12, 8), (11, 9), (12, 9), (10, 10))
 
 
 def paper_lines(rng, kind, level):
@@ -287,7 +286,7 @@ def paper_lines(rng, kind, level):
         if make is None:
             continue
         if key == "total" and kind != "form":
-            for _ in range(rng.randint(0, round(3 * level))):
+            for _ in range(rng.randint(0, round(level))):
                 lines.append((rng.choice(words.ENGLISH).capitalize(), words.amount(rng)))
         lines.append((f"{label}:", value) if label else (value, ""))
     return lines, values
@@ -296,7 +295,7 @@ def paper_lines(rng, kind, level):
 def draw_paper(canvas, rng, lines, ink):
     """Draws the lines, the right parts in a column, at the edge or behind; returns the
     right and bottom edge of what was drawn, or None when there is no room."""
-    size = rng.uniform(SMALLEST, 20)
+    size = rng.uniform(SMALLEST, 26)
     faces = (pick_font(rng, "a"), pick_font(rng, "中"))
     margin, step = rng.uniform(6, 14), size * rng.uniform(1.3, 1.7)
     style = rng.choice(("behind", "edge", "column"))

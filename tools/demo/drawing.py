@@ -19,11 +19,8 @@ from items import Drawn, Place, seen_size
 LATIN_FONTS = (
     "DejaVuSans.ttf",
     "DejaVuSans-Bold.ttf",
-    "DejaVuSerif.ttf",
     "LiberationSans-Regular.ttf",
-    "LiberationSans-Bold.ttf",
     "LiberationSerif-Regular.ttf",
-    "LiberationMono-Regular.ttf",
 )
 CHINESE_FONTS = ("wqy-microhei.ttc",)
 PACKAGES = "fonts-dejavu-core fonts-liberation2 fonts-wqy-microhei"
@@ -110,10 +107,11 @@ class Canvas:
         left, top, right, bottom = face.getbbox(text)
         pen, middle = x, y + 0.62 * face.size
         self.texts.append((text, len(self.glyphs)))
-        for letter in text:
+        block = len(self.texts) - 1
+        for offset, letter in enumerate(text):
             width = letter_width(name, face.size, letter)
             if letter != " ":
-                self.glyphs.append((letter, pen + width / 2, middle))
+                self.glyphs.append((letter, pen + width / 2, middle, block, offset))
             pen += width
         x1, y1 = (x + left) / self.x_scale, (y + top) / self.y_scale
         box = [x1, y1, (x + right) / self.x_scale, (y + bottom) / self.y_scale]
@@ -153,7 +151,7 @@ class Canvas:
         places = []
         for offset, letter in enumerate(text):
             if letter != " ":
-                x, y = self.seen(*self.glyphs[glyph][1:])
+                x, y = self.seen(*self.glyphs[glyph][1:3])
                 places.append(Place(start + offset, start + offset + 1, 0, x, y))
                 glyph += 1
         return places
@@ -169,7 +167,7 @@ class Canvas:
 
     def drawn(self):
         """What is on the final picture."""
-        glyphs = [(letter, *self.seen(x, y)) for letter, x, y in self.glyphs]
+        glyphs = [(letter, *self.seen(x, y), *order) for letter, x, y, *order in self.glyphs]
         regions = [(kind, colour, self.seen_box(box)) for kind, colour, box in self.regions]
         return Drawn(glyphs, regions)
 

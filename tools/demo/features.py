@@ -36,6 +36,7 @@ LETTERS = sorted(
 KINDS = ("text", *SURFACES, *ICONS, "person", "lying person", "fire", *(s[0] for s in words.SHAPES))
 COLOUR_COUNT = len(words.COLOURS)
 GLYPHS_PER_PATCH = 3
+SIDE = 48  # most rows, columns, pairs of frames, texts and letters of one that helper heads tell apart
 LETTER_CLASS = {letter: number for number, letter in enumerate(LETTERS, start=1)}
 KIND_CLASS = {kind: number for number, kind in enumerate(KINDS, start=1)}
 
@@ -163,6 +164,8 @@ class Example:
     answers: list = ()  # (place of the answer's first token, its tokens) of each question
     where: list = ()  # of each question: frame pair, row and column of the patch that each token is
     # read off, or -1
+    order: list = ()  # of each question: the number of the text or thing that each token is read off
+    # and the number of the letter in it, or -1
     positions: numpy.ndarray = None  # [3, n]
     media: int = 0  # place of the first token of the picture
 
@@ -172,15 +175,17 @@ def drawn_tables(drawn, grid):
 
     glyphs [n, 3]: letters whose middle lies on the patch, from left to right; kind [n] and colour
     [n] of the topmost thing over the middle of the patch; edges [n, 4]: how far that thing's edges
-    lie to the left, above, to the right and below, in merged tokens.
+    lie to the left, above, to the right and below, in merged tokens; order [n, 2]: the number of the
+    text in order of reading and that of the patch's first letter in it, or of a thing and whether
+    this is its middle, or -1.
     """
     t, h, w = grid
     glyphs = numpy.zeros((t, h, w, GLYPHS_PER_PATCH), numpy.int64)
     kind, colour = numpy.zeros((t, h, w), numpy.int64), numpy.zeros((t, h, w), numpy.int64)
-    edges = numpy.zeros((t, h, w, 4), numpy.float32)
+    edges, order = numpy.zeros((t, h, w, 4), numpy.float32), numpy.full((t, h, w, 2), -1)
     xs, ys = (numpy.arange(w) + 0.5) * PATCH, (numpy.arange(h) + 0.5) * PATCH
     for time, frame in enumerate(drawn[::2]):
-        for name, hue, (x1, y1, x2, y2) in frame.regions:
+        for number, (name, hue, (x1, y1, x2, y2)) in enumerate(frame.regions):
             columns = numpy.flatnonzero((xs >= x1) & (xs <= x2))
             rows = numpy.flatnonzero((ys >= y1) & (ys <= y2))
             if not len(rows) or not len(columns):
@@ -192,19 +197,25 @@ def drawn_tables(drawn, grid):
             above, below = (ys[rows] - y1)[:, None], (y2 - ys[rows])[:, None]
             sides = numpy.broadcast_arrays(left, above, right, below)
             edges[here] = numpy.stack(sides, axis=-1) / (PATCH * MERGE)
-        for letter, x, y in sorted(frame.glyphs, key=lambda glyph: glyph[1]):
+            if not frame.glyphs:
+                order[here] = (number, 0)
+                middle = int((y1 + y2) / 2 // PATCH), int((x1 + x2) / 2 // PATCH)
+                order[time, min(middle[0], h - 1), min(middle[1], w - 1)] = (number, 1)
+        for letter, x, y, *place in sorted(frame.glyphs, key=lambda glyph: glyph[1]):
             row, column = int(y // PATCH), int(x // PATCH)
             if 0 <= row < h and 0 <= column < w:
                 free = numpy.flatnonzero(glyphs[time, row, column] == 0)
                 if len(free):
                     glyphs[time, row, column, free[0]] = LETTER_CLASS[letter]
+                if len(free) == GLYPHS_PER_PATCH:
+                    order[time, row, column] = numpy.minimum(place, SIDE - 1)
 
     def in_order(table):
         rest = table.shape[3:]
         table = table.reshape(t, h // MERGE, MERGE, w // MERGE, MERGE, *rest)
         return table.swapaxes(2, 3).reshape(t * h * w, *rest)
 
-    tables = {"glyphs": glyphs, "kind": kind, "colour": colour, "edges": edges}
+    tables = {"glyphs": glyphs, "kind": kind, "colour": colour, "edges": edges, "order": order}
     return {name: in_order(table) for name, table in tables.items()}
 
 
@@ -237,21 +248,36 @@ def spelt(question):
     return ids + [IDS["<|im_end|>"]], spans + [(len(text), len(text))]
 
 
-def answer_tokens(question, grid):
-    """(tokens of the answer with its end, where on the picture each is read off [n, 3])."""
+def answer_tokens(question, drawn, grid):
+    """(tokens of the answer with its end, where on the picture each is read off [n, 3], the number of
+    the text or thing there and of the letter in it [n, 2])."""
     ids, spans = spelt(question)
+    numbers = [{glyph[1:3]: glyph[3:] for glyph in frame.glyphs} for frame in drawn[::2]]
+    order = numpy.full((len(question.answer), 2), -1)
     letters = numpy.full((len(question.answer), 3), -1)
     for start, end, frame, x, y in question.places:
-        letters[start:end, 0] = min(frame // 2, grid[0] - 1)
+        time = min(frame // 2, grid[0] - 1)
+        letters[start:end, 0] = time
+        if x is not None and drawn:
+            order[start:end] = order_at(drawn[::2][time], numbers[time], x, y)
         if x is not None:
             letters[start:end, 1] = min(max(int(y // PATCH), 0), grid[1] - 1)
             letters[start:end, 2] = min(max(int(x // PATCH), 0), grid[2] - 1)
-    where = numpy.full((len(ids), 3), -1)
+    where, orders = numpy.full((len(ids), 3), -1), numpy.full((len(ids), 2), -1)
     for number, (start, end) in enumerate(spans):
         known = numpy.flatnonzero(letters[start:end, 0] >= 0)
         if len(known):
             where[number] = letters[start + known[0]]
-    return ids, where
+            orders[number] = order[start + known[0]]
+    return ids, where, orders
+
+
+def order_at(frame, numbers, x, y):
+    """The number of the text with a letter at (x, y) and that of the letter, or of a thing and 1."""
+    if (x, y) in numbers:
+        return numpy.minimum(numbers[x, y], SIDE - 1)
+    things = [n for n, (*_, (x1, y1, x2, y2)) in enumerate(frame.regions) if x1 <= x <= x2 and y1 <= y <= y2]
+    return (things[-1], 1) if things and not frame.glyphs else (-1, -1)
 
 
 def sight(lesson):
@@ -276,17 +302,18 @@ def example(lesson):
     rest = len(shared) - media - 1
     places.append(text_positions(after, rest))
     ids = shared[:media] + [pad] * count + shared[media + 1 :]
-    branch, answers, wheres = [0] * len(ids), [], []
+    branch, answers, wheres, orders = [0] * len(ids), [], [], []
     for number, (asked, text) in enumerate(zip(lesson.questions, branches), start=1):
         question = encode(text)
-        answer, where = answer_tokens(asked, grid)
+        answer, where, order = answer_tokens(asked, lesson.drawn, grid)
         answers.append((len(ids) + len(question), answer))
         wheres.append(where)
+        orders.append(order)
         ids = ids + question + answer
         branch += [number] * (len(question) + len(answer))
         places.append(text_positions(after + rest, len(question) + len(answer)))
     seen.ids, seen.branch, seen.answers, seen.media = ids, branch, answers, media
-    seen.where = wheres
+    seen.where, seen.order = wheres, orders
     seen.positions = numpy.concatenate(places, axis=1)
     return seen
 
@@ -349,6 +376,7 @@ def answer_tables(examples, longest):
         "answer_weights": numpy.array(weights, numpy.float32),
         "answer_questions": numpy.array(questions),
         "answer_where": numpy.concatenate([where for e in examples for where in e.where]),
+        "answer_order": numpy.concatenate([order for e in examples for order in e.order]),
         "answer_source": numpy.concatenate([source_tokens(e) for e in examples]),
         "answer_counts": numpy.array([sum(len(a) for _, a in e.answers) for e in examples]),
         "shared_counts": numpy.array([e.branch.count(0) for e in examples]),
@@ -377,6 +405,7 @@ def text_tables(examples, longest):
         "text_groups": text_segments(examples, longest)[1],
         "media_places": numpy.concatenate(media),
         "cells": numpy.concatenate(cells),  # frame, row and column of each merged token
+        "token_order": numpy.concatenate([e.drawn["order"] for e in examples]).reshape(-1, 8),
     }
 
 
@@ -406,9 +435,10 @@ def tower_tables(examples):
     tables = {
         "patches": ordered([e.patches for e in examples]),
         "patch_places": ordered([patch_places(e.grid) for e in examples]),
+        "merged_order": order,  # the place of each merged token without windows
         "merged_back": numpy.argsort(order),
     }
-    for name in examples[0].drawn:
+    for name in ("glyphs", "kind", "colour", "edges"):
         tables[f"drawn_{name}"] = ordered([e.drawn[name] for e in examples])
     for name, sizes in (("window", windows), ("frame", frames)):
         for part, table in zip(("gather", "filled", "scatter"), segments(sizes)):

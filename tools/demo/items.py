@@ -75,7 +75,8 @@ class Lesson:
 class Drawn:
     """What is on a picture, in resized pixels."""
 
-    glyphs: list = field(default_factory=list)  # (letter, x, y) of each letter's middle
+    # (letter, x, y of its middle, number of its text, number in the text):
+    glyphs: list = field(default_factory=list)
     regions: list = field(default_factory=list)  # (kind, colour or None, box)
 
 

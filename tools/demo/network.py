@@ -13,10 +13,8 @@ from torch import nn
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 import fast_layers
-from features import COLOUR_COUNT, GLYPHS_PER_PATCH, KINDS, LETTERS, MERGE, ROWS
+from features import COLOUR_COUNT, GLYPHS_PER_PATCH, KINDS, LETTERS, MERGE, ROWS, SIDE
 from published import IMAGE_MEAN, IMAGE_STD, configuration
-
-SIDE = 48  # most rows, columns and pairs of frames that helper heads tell apart
 
 
 def build(size="demo", seed=1):
@@ -42,7 +40,8 @@ class Helpers(nn.Module):
     patch is known here, and taught to the tower's last states and to the merged tokens; where each
     merged token lies is taught to the states in the middle of the decoder, and a layer later, where
     the next token of an answer is to be read off; the first query head of each key head of that layer
-    is taught to look there.
+    is taught to look there. To find the place, text and picture count alike: which text or thing it
+    is, and which letter of it, is taught to both. What is drawn must still be known a layer later.
     """
 
     def __init__(self, model):
@@ -50,6 +49,9 @@ class Helpers(nn.Module):
         vision, text = model.config.vision_config, model.config.text_config
         self.patch = DrawnHead(vision.hidden_size, 1)
         self.merged = DrawnHead(text.hidden_size, MERGE**2)
+        self.kept = DrawnHead(text.hidden_size, MERGE**2)
+        self.token_order = nn.Linear(text.hidden_size, 2 * MERGE**2 * SIDE)
+        self.answer_order = nn.Linear(text.hidden_size, 2 * SIDE)
         self.place = nn.Linear(text.hidden_size, 3 * SIDE)
         self.where = nn.Linear(text.hidden_size, 3 * SIDE)
 
@@ -354,10 +356,10 @@ def drawn_loss(states, head, batch):
 
 
 def where_loss(states, head, where):
-    """How far a head is from frame, row and column. states: [n, width]; where: [n, 3], -1 unknown."""
+    """How far a head is from numbers below SIDE. states: [n, width]; where: [n, k], -1 unknown."""
     found = linear(states, head.weight, head.bias)
     there = (where >= 0).float().flatten()
-    total, _ = cross_entropy(found, where.clamp(min=0).flatten(), there, 3)
+    total, _ = cross_entropy(found, where.clamp(min=0).flatten(), there, where.shape[1])
     return total / there.sum().clamp(min=1)
 
 
@@ -400,10 +402,15 @@ def look_loss(model, batch, inputs):
 def helper_loss(helpers, batch, middle, later, patch_states, merged, dtype):
     """How well the helper heads tell what is drawn and where."""
     tokens = middle[filled_up(batch["media_places"])].to(dtype)
-    reading = later[filled_up(batch["answer_places"])].to(dtype)
+    reading, counting = (x[filled_up(batch["answer_places"])].to(dtype) for x in (later, middle))
+    kept = later[batch["media_places"][batch["merged_order"]]].to(dtype)
+    kept = F.pad(kept, (0, 0, 0, len(merged) - len(kept)))
     return (
         drawn_loss(patch_states.to(dtype), helpers.patch, batch)[0]
         + drawn_loss(merged.to(dtype), helpers.merged, batch)[0]
+        + drawn_loss(kept, helpers.kept, batch)[0]
+        + where_loss(tokens, helpers.token_order, filled_up(batch["token_order"], -1))
+        + where_loss(counting, helpers.answer_order, filled_up(batch["answer_order"], -1))
         + where_loss(tokens, helpers.place, filled_up(batch["cells"], -1))
         + where_loss(reading, helpers.where, filled_up(batch["answer_where"], -1))
     )

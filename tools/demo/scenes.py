@@ -178,7 +178,7 @@ def grounding_question(rng, canvas, things):
 
 
 def grounding(rng, level):
-    canvas, things = scene(rng, level, 6)
+    canvas, things = scene(rng, level, 5)
     prompt, answer, truth = grounding_question(rng, canvas, things)
     return Item("grounding", prompt, answer, [canvas.picture], truth)
 
@@ -221,7 +221,7 @@ def counting_question(rng, things):
 
 
 def counting(rng, level):
-    canvas, things = scene(rng, level, 6)
+    canvas, things = scene(rng, level, 5)
     prompt, answer = counting_question(rng, things)
     return Item("counting", prompt, answer, [canvas.picture], {"exact": answer})
 
@@ -319,7 +319,7 @@ def describing(rng, level):
 
 def scene_lesson(rng, level):
     """A scene with questions of every sort, each prompt once."""
-    canvas, things = scene(rng, level, 6)
+    canvas, things = scene(rng, level, 5)
     questions = []
     for _ in range(2):
         prompt, answer, truth = grounding_question(rng, canvas, things)

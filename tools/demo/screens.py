@@ -9,7 +9,7 @@ import words
 from drawing import LATIN_FONTS, Canvas, weather
 from items import Item, Lesson, Place, Question, pick_size
 
-SCREEN_SHAPES = ((7, 14), (7, 13), (8, 14), (8, 15), (8, 13), (8, 12))
+SCREEN_SHAPES = ((7, 11), (7, 12), (8, 11), (8, 12), (7, 10), (8, 13))
 BUTTONS = (
     "Save Cancel Send Delete Edit Share Next Start Stop Login Search Help Buy Open Close Done Play "
     "Call Print Copy Reply Later"
@@ -19,7 +19,7 @@ SCREENS = (
 )
 FIELDS = "Name City Email Phone Title Subject Code Street".split()
 ICONS = ("menu", "back", "search", "plus", "home", "trash")
-SURFACES = ("button", "field", "list")
+SURFACES = (*BUTTONS, *SCREENS, *FIELDS)  # what a button, a row of a list or a field is called
 SANS = [name for name in LATIN_FONTS if "Sans" in name and "Mono" not in name]
 
 
@@ -132,12 +132,12 @@ class Screen:
         return y + 43
 
     def surfaces(self, canvas):
-        """Buttons, fields and list rows as regions in source pixels."""
+        """Buttons, fields and list rows by their names as regions in source pixels."""
         scales = (canvas.x_scale, canvas.y_scale) * 2
         for task, box in self.targets:
-            kind = task.rstrip(".").rsplit(" ", 1)[1]
-            if kind in SURFACES:
-                yield kind, None, [v * scale for v, scale in zip(box, scales)]
+            name = task.split()[1 if task.startswith("Open") else 2]
+            if name in SURFACES:
+                yield name, None, [v * scale for v, scale in zip(box, scales)]
 
     def free(self, names):
         used = " ".join(task for task, _ in self.targets)
@@ -163,8 +163,7 @@ def drawn_screen(rng, level):
     ink = tuple(rng.randint(0, 70) for _ in range(3))
     layout = Screen(rng, canvas, ink, accent)
     layout.lay_out()
-    # Below the texts and icons in the list, so that what a helper head is taught is the topmost.
-    canvas.regions[:0] = layout.surfaces(canvas)
+    canvas.regions += layout.surfaces(canvas)  # last: a helper head is taught names, not texts
     canvas.picture = weather(canvas.picture, rng, 0.4 * level)
     return canvas, layout
 

@@ -123,7 +123,7 @@ class Lessons(unittest.TestCase):
             seen = pixels(lesson.frames[0].resize((width, height)))
             background = numpy.median(seen.reshape(-1, 3), axis=0)
             ink = numpy.abs(seen - background).sum(axis=2) > 100
-            for letter, x, y in lesson.drawn[0].glyphs:
+            for letter, x, y, *_ in lesson.drawn[0].glyphs:
                 if letter not in ".-'":
                     here = ink[max(0, int(y) - 9) : int(y) + 9, max(0, int(x) - 5) : int(x) + 6]
                     self.assertTrue(here.any(), (index, letter, x, y))
@@ -131,7 +131,7 @@ class Lessons(unittest.TestCase):
     def test_letters_of_an_answer_are_read_off_where_they_are_drawn(self):
         for kind in ("page", "paper", "table"):
             lesson = make_lesson(kind, 4)
-            drawn = {(round(x, 3), round(y, 3)): letter for letter, x, y in lesson.drawn[0].glyphs}
+            drawn = {(round(x, 3), round(y, 3)): letter for letter, x, y, *_ in lesson.drawn[0].glyphs}
             for question in lesson.questions:
                 letters = [place for place in question.places if place.end == place.start + 1]
                 self.assertTrue(letters)

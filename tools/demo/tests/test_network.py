@@ -48,7 +48,7 @@ class Features(unittest.TestCase):
         for kind in LESSONS:
             for index in range(10):
                 for drawn in make_lesson(kind, index).drawn:
-                    self.assertLessEqual({letter for letter, _, _ in drawn.glyphs}, set(LETTERS))
+                    self.assertLessEqual({letter for letter, *_ in drawn.glyphs}, set(LETTERS))
                     self.assertLessEqual({name for name, _, _ in drawn.regions}, set(KINDS))
 
     def test_prompts_are_those_of_the_templates(self):
