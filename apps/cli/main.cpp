@@ -70,6 +70,7 @@ int run(int argc, char** argv) {
   add_ask(program, chosen);
   add_chat(program, chosen);
   add_inspect(program, chosen);
+  add_quantize(program, chosen);
   add_tokenize(program, chosen);
 
   if (argc == 1) {

@@ -74,6 +74,22 @@ Tensor Binder::bind(const std::string& name, const Shape& shape) {
   return entry.view();
 }
 
+Binder::Matrix Binder::bind_matrix(const std::string& name, const Shape& shape) {
+  const PackedTensor* packed = checkpoint_.packed(name);
+  if (!packed) return {bind(name, shape), ""};
+  used_.insert(name);
+  if (packed->shape != shape) {
+    refuse(name, fmt::format("is {}, packed as {}, expected {}", packed->shape.str(),
+                             packed->packing, shape.str()));
+    return {};
+  }
+  return {checkpoint_.tensors().at(name).view(), packed->packing};
+}
+
+void Binder::refuse(const std::string& name, const std::string& problem) {
+  problems_.push_back(fmt::format("{} {} ({})", quoted(name), problem, checkpoint_.file_of(name)));
+}
+
 void Binder::finish() const {
   std::vector<std::string> problems = problems_;
   std::vector<std::string> left_over;

@@ -154,7 +154,9 @@ void Checkpoint::open_shards() {
 std::map<std::string, TensorEntry> Checkpoint::add_file(const std::string& file_name) {
   const fs::path path = folder_ / file_name;
   files_.emplace_back(path);
-  auto entries = parse_safetensors(files_.back().bytes(), path.string());
+  std::map<std::string, std::string> metadata;
+  auto entries = parse_safetensors(files_.back().bytes(), path.string(), &metadata);
+  packed_.merge(parse_packed_tensors(metadata, entries, path.string()));
   for (const auto& [name, entry] : entries) {
     const std::string canonical = canonical_tensor_name(name);
     const auto [at, is_new] = tensors_.emplace(canonical, entry);
@@ -170,6 +172,11 @@ std::map<std::string, TensorEntry> Checkpoint::add_file(const std::string& file_
 std::string Checkpoint::text_of(const std::string& file_name) const {
   const fs::path path = folder_ / file_name;
   return is_there(path) ? read_file(path, kMaxTextBytes) : "";
+}
+
+const PackedTensor* Checkpoint::packed(const std::string& tensor) const {
+  const auto at = packed_.find(tensor);
+  return at == packed_.end() ? nullptr : &at->second;
 }
 
 const std::string& Checkpoint::file_of(const std::string& tensor) const {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/packed_tensors.h"
 #include "checkpoint/safetensors.h"
 #include "core/mapped_file.h"
 
@@ -23,6 +24,9 @@ class Checkpoint {
   std::string text_of(const std::string& file_name) const;
   // Tensors under canonical names (see canonical_tensor_name), every one exactly once.
   const std::map<std::string, TensorEntry>& tensors() const { return tensors_; }
+  // How a tensor is packed, or null when it is stored as it is.
+  const PackedTensor* packed(const std::string& tensor) const;
+  bool has_packed_tensors() const { return !packed_.empty(); }
   // The file a tensor lies in, for messages.
   const std::string& file_of(const std::string& tensor) const;
   std::size_t total_bytes() const;
@@ -37,6 +41,7 @@ class Checkpoint {
   std::vector<MappedFile> files_;
   std::map<std::string, TensorEntry> tensors_;
   std::map<std::string, std::string> file_of_;
+  std::map<std::string, PackedTensor> packed_;
 };
 
 // "visual.…" and "model.layers.…" whatever layout wrote the name: leading "model.visual.",

@@ -36,6 +36,22 @@ inline bf16 to_bf16(float x) {
   return {static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 }
 
+// Round to nearest even; what is too large becomes infinity, NaN stays NaN.
+inline fp16 to_fp16(float x) {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(x);
+  const std::uint16_t sign = static_cast<std::uint16_t>(bits >> 16 & 0x8000u);
+  const std::uint32_t magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return {0x7e00};
+  if (magnitude >= 0x47800000u) return {static_cast<std::uint16_t>(sign | 0x7c00u)};
+  if (magnitude < 0x38800000u) {  // a denormal: adding 0.5 leaves its steps in the lowest bits
+    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
+    return {
+        static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u))};
+  }
+  const std::uint32_t rounded = magnitude + 0xfffu + (magnitude >> 13 & 1u) - 0x38000000u;
+  return {static_cast<std::uint16_t>(sign | rounded >> 13)};
+}
+
 template <class T>
 T from_float(float x);
 template <>
@@ -45,6 +61,10 @@ inline float from_float<float>(float x) {
 template <>
 inline bf16 from_float<bf16>(float x) {
   return to_bf16(x);
+}
+template <>
+inline fp16 from_float<fp16>(float x) {
+  return to_fp16(x);
 }
 
 // x as it reads after being stored in type T: the place where a bf16 run rounds.

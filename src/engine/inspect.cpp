@@ -27,11 +27,13 @@ ModelSummary summary_of(const std::string& model) {
   for (const auto& [name, entry] : checkpoint.tensors()) {
     TensorSummary& tensor = summary.tensors.emplace_back();
     tensor.name = name;
-    tensor.type = name_of(entry.type);
-    for (int i = 0; i < entry.shape.rank(); ++i) tensor.shape.push_back(entry.shape[i]);
+    const PackedTensor* packed = checkpoint.packed(name);
+    const Shape& shape = packed ? packed->shape : entry.shape;
+    tensor.type = packed ? packed->packing : name_of(entry.type);
+    for (int i = 0; i < shape.rank(); ++i) tensor.shape.push_back(shape[i]);
     tensor.bytes = entry.bytes.size();
     tensor.file = checkpoint.file_of(name);
-    summary.parameters += static_cast<std::uint64_t>(entry.shape.count());
+    summary.parameters += static_cast<std::uint64_t>(shape.count());
     summary.bytes += tensor.bytes;
   }
   return summary;

@@ -9,6 +9,7 @@
 #include "backend/cpu/cpu_features.h"
 #include "backend/cpu/packed.h"
 #include "core/thread_pool.h"
+#include "formats/packed.h"
 
 namespace qwenvl {
 namespace {
@@ -22,6 +23,8 @@ constexpr std::int64_t kWeightBlockBytes =
     384 << 10;  // unpacked weights, stays in the second-level cache
 constexpr std::int64_t kRowBlockBytes = 16 << 20;  // widened activations of one pass
 constexpr std::int64_t kRowChunk = 48;  // rows multiplied before their results are stored
+constexpr std::int64_t kPackedRows =
+    512;  // rows quantised and multiplied with packed weights at once
 
 std::byte* row_of(const Tensor& x, std::int64_t i) {
   return static_cast<std::byte*>(x.data) +
@@ -39,7 +42,11 @@ class CpuBackend final : public Backend {
     const std::int64_t padded = cpu::padded_to_lanes(table.n_in);
     for_rows(out.rows(), [&](std::int64_t t, int thread) {
       float* row = scratch_[thread].a.floats(padded);
-      kernels_.unpack(table.row(ids[t]), table.format, false, table.n_in, row);
+      if (table.is_packed()) {
+        unpack_row(table, ids[t], row);
+      } else {
+        kernels_.unpack(table.row(ids[t]), table.format, false, table.n_in, row);
+      }
       rows(out.type).narrow(row, table.n_in, row_of(out, t));
     });
   }
@@ -47,6 +54,10 @@ class CpuBackend final : public Backend {
   void linear(Tensor x, const Weight& w, std::span<const float> bias, Tensor out) override {
     QWENVL_CHECK(x.row_width() == w.n_in && out.row_width() == w.n_out && out.rows() == x.rows(),
                  "linear {} · [{}, {}]ᵀ → {}", x.shape.str(), w.n_out, w.n_in, out.shape.str());
+    if (w.is_packed()) {
+      packed_linear(x, w, bias, out);
+      return;
+    }
     const std::int64_t padded = cpu::padded_to_lanes(w.n_in);
     const std::int64_t block =
         std::max<std::int64_t>(kRowChunk, kRowBlockBytes / (padded * 4) / kRowChunk * kRowChunk);
@@ -181,6 +192,63 @@ class CpuBackend final : public Backend {
     }
   }
 
+  // x as bytes, at most kPackedRows rows at a time; then panels are shared out among the threads.
+  void packed_linear(Tensor x, const Weight& w, std::span<const float> bias, Tensor out) {
+    const std::int64_t k = padded_to_blocks(w.n_in);
+    const bool is_grouped = w.packing != Packing::int8;
+    const std::int64_t n_scales = is_grouped ? k / kBlock : 1, n_sums = k / kSubGroup;
+    for (std::int64_t begin = 0; begin < x.rows(); begin += kPackedRows) {
+      const std::int64_t n = std::min(kPackedRows, x.rows() - begin);
+      const Tensor x_rows = x.slice_rows(begin, n);
+      std::int8_t* q =
+          reinterpret_cast<std::int8_t*>(activations_.floats((n + 15) / 16 * 16 * k / 4));
+      float* scales = activation_scales_.floats(n * (n_scales + n_sums));
+      std::int32_t* sums = reinterpret_cast<std::int32_t*>(scales + n * n_scales);
+      pool_.parallel_for(n, [&](std::int64_t t, int thread) {
+        float* row = scratch_[thread].a.floats(w.n_in);
+        rows(x.type).widen(row_of(x_rows, t), w.n_in, row);
+        kernels_.packed->quantise(row, w.n_in, is_grouped, q + t * k, scales + t * n_scales,
+                                  sums + t * n_sums);
+      });
+      const cpu::PackedProduct all{q, scales, sums, n, k, n_scales, w.packing};
+      multiply_panels(all, w, bias, out.slice_rows(begin, n));
+    }
+  }
+
+  void multiply_panels(const cpu::PackedProduct& all, const Weight& w, std::span<const float> bias,
+                       const Tensor& out) {
+    const std::int64_t panels = n_panels(w.n_out), width = cpu::kPanelsPerTask * kPanelRows;
+    // Bytes of x that stay in the second-level cache while a task's panels go over them. int4
+    // panels are expanded for each block of rows, and of a long row only a part is in use at a
+    // time.
+    const std::int64_t block = w.packing == Packing::int4
+                                   ? kPackedRows
+                                   : std::max<std::int64_t>(64, (512 << 10) / all.k / 32 * 32);
+    pool_.parallel_for((panels + cpu::kPanelsPerTask - 1) / cpu::kPanelsPerTask,
+                       [&](std::int64_t task, int thread) {
+                         const std::int64_t first = task * cpu::kPanelsPerTask;
+                         cpu::PackedProduct p = all;
+                         p.panel_bytes = panel_bytes(w.packing, w.n_in);
+                         p.panels = static_cast<const std::byte*>(w.data) + first * p.panel_bytes;
+                         p.n_panels = std::min(cpu::kPanelsPerTask, panels - first);
+                         p.ldc = width;
+                         p.scratch = reinterpret_cast<std::byte*>(
+                             scratch_[thread].weights.floats(cpu::kPackedScratchBytes / 4));
+                         p.c = scratch_[thread].products.floats(std::min(block, all.m) * width);
+                         const std::int64_t column = first * kPanelRows;
+                         for (std::int64_t t = 0; t < all.m; t += block) {
+                           p.m = std::min(block, all.m - t);
+                           p.a = all.a + t * all.k;
+                           p.a_scales = all.a_scales + t * all.n_scales;
+                           p.a_sums = all.a_sums + t * (all.k / kSubGroup);
+                           kernels_.packed->multiply(p);
+                           store_products(p.c, width, p.m, bias, column,
+                                          std::min(p.n_panels * kPanelRows, w.n_out - column),
+                                          out.slice_rows(t, p.m));
+                         }
+                       });
+  }
+
   void few_rows(const float* a, std::int64_t padded, std::int64_t n_rows, const Weight& w,
                 std::span<const float> bias, DType compute, const Tensor& out) {
     const std::int64_t block = 16 * kernels_.tile_weights;
@@ -220,7 +288,7 @@ class CpuBackend final : public Backend {
   const KernelTable& kernels_;
   ThreadPool pool_;
   std::vector<Scratch> scratch_;  // one per thread
-  cpu::Packed activations_;
+  cpu::Packed activations_, activation_scales_;
 };
 
 // Rows of keys and values of one tile of tokens, wherever they lie.

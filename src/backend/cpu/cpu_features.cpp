@@ -6,7 +6,34 @@
 
 #include "core/settings.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace qwenvl::cpu {
+#if defined(__x86_64__)
+namespace {
+
+KernelTable with_packed(KernelTable table, const char* name, const PackedKernels& packed) {
+  table.name = name;
+  table.packed = &packed;
+  return table;
+}
+
+// Not every compiler knows these names in __builtin_cpu_supports.
+bool has_amx_int8() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kTile) && (d & kInt8);
+}
+
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
+}  // namespace
+#endif
 
 std::vector<KernelChoice> kernel_choices() {
   std::vector<KernelChoice> choices;
@@ -15,9 +42,18 @@ std::vector<KernelChoice> kernel_choices() {
   const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                           __builtin_cpu_supports("avx512dq") &&
                           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
-  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool has_avx2 =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+  const bool has_vnni = has_avx512 && __builtin_cpu_supports("avx512vnni");
+  const bool has_amx = has_vnni && has_amx_int8() && may_use_amx();
+  // The same arithmetic on plain numbers, with byte products of their own.
+  static const KernelTable amx = with_packed(kernels_avx512, "amx", packed_amx);
+  static const KernelTable vnni = with_packed(kernels_avx512, "avx512_vnni", packed_avx512_vnni);
+  choices.push_back(
+      {&amx, has_amx, "needs AMX with INT8, allowed by the system, and AVX-512 VNNI"});
+  choices.push_back({&vnni, has_vnni, "needs AVX-512 F, BW, DQ, VL, VNNI and FMA"});
   choices.push_back({&kernels_avx512, has_avx512, "needs AVX-512 F, BW, DQ, VL and FMA"});
-  choices.push_back({&kernels_avx2, has_avx2, "needs AVX2 and FMA"});
+  choices.push_back({&kernels_avx2, has_avx2, "needs AVX2, FMA and F16C"});
 #endif
   choices.push_back({&kernels_portable, true, "runs anywhere"});
   return choices;

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "backend/backend.h"
+#include "backend/cpu/packed_kernels.h"
 
 namespace qwenvl::cpu {
 
@@ -58,6 +59,7 @@ struct KernelTable {
                bool round_to_bf16, std::int64_t n, std::int64_t k, float* c,
                std::int64_t ldc) noexcept;
   void (*attention)(const AttentionTile& tile) noexcept;
+  const PackedKernels* packed;
 };
 
 extern const KernelTable kernels_portable;

@@ -574,7 +574,7 @@ constexpr RowKernels row_kernels() {
   return {&widen<T>, &narrow<T>, &add<T>, &rms_norm<T>, &rope<T>, &silu_mul<T>};
 }
 
-constexpr KernelTable make_table(const char* name) {
+constexpr KernelTable make_table(const char* name, const PackedKernels& packed) {
   return {name,  QWENVL_TILE_WEIGHTS, row_kernels<float>(), row_kernels<bf16>(), &unpack, &gemm,
-          &gemv, &attention};
+          &gemv, &attention, &packed};
 }

@@ -18,7 +18,7 @@ namespace {
 #include "backend/cpu/kernels.inl"
 }  // namespace
 
-constinit const KernelTable kernels_avx2 = make_table("avx2");
+constinit const KernelTable kernels_avx2 = make_table("avx2", packed_avx2);
 }  // namespace qwenvl::cpu
 QWENVL_TARGET_END
 

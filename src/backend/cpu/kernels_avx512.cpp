@@ -23,7 +23,7 @@ namespace {
 #include "backend/cpu/kernels.inl"
 }  // namespace
 
-constinit const KernelTable kernels_avx512 = make_table("avx512");
+constinit const KernelTable kernels_avx512 = make_table("avx512", packed_avx2);
 }  // namespace qwenvl::cpu
 QWENVL_TARGET_END
 

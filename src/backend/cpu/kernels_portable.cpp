@@ -15,5 +15,5 @@ namespace {
 #include "backend/cpu/kernels.inl"
 }  // namespace
 
-constinit const KernelTable kernels_portable = make_table("portable");
+constinit const KernelTable kernels_portable = make_table("portable", packed_portable);
 }  // namespace qwenvl::cpu

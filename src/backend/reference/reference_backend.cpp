@@ -5,6 +5,8 @@
 #include <cmath>
 #include <vector>
 
+#include "formats/packed.h"
+
 namespace qwenvl {
 namespace {
 
@@ -75,25 +77,54 @@ void attend(Query query, Key key, Value value, Out out, std::int64_t n_keys, int
   }
 }
 
+// Row n of a matrix: plain weights rounded to the compute type, packed ones as they are.
+std::vector<float> row_of(const Weight& w, std::int64_t n, DType compute) {
+  std::vector<float> row(static_cast<std::size_t>(w.n_in));
+  if (w.is_packed()) {
+    unpack_row(w, n, row.data());
+    return row;
+  }
+  for (std::int64_t k = 0; k < w.n_in; ++k) row[k] = rounded(load(w.row(n), w.format, k), compute);
+  return row;
+}
+
+// Row t of x as it is multiplied with w: for packed weights what its 8 bits stand for.
+std::vector<double> multiplied_row(const Tensor& x, std::int64_t t, const Weight& w) {
+  std::vector<float> row(static_cast<std::size_t>(w.n_in));
+  for (std::int64_t k = 0; k < w.n_in; ++k) row[k] = at(x, t, k);
+  if (!w.is_packed()) return {row.begin(), row.end()};
+  const std::int64_t padded = padded_to_blocks(w.n_in);
+  const bool is_grouped = w.packing != Packing::int8;
+  std::vector<std::int8_t> q(static_cast<std::size_t>(padded));
+  std::vector<float> scales(static_cast<std::size_t>(padded / kBlock));
+  std::vector<std::int32_t> sums(static_cast<std::size_t>(padded / kSubGroup));
+  quantise_activations(row.data(), w.n_in, is_grouped, q.data(), scales.data(), sums.data());
+  std::vector<double> out;
+  for (std::int64_t k = 0; k < w.n_in; ++k) {
+    out.push_back(double{scales[is_grouped ? k / kBlock : 0]} * q[k]);
+  }
+  return out;
+}
+
 class ReferenceBackend final : public Backend {
  public:
   std::string name() const override { return "reference"; }
 
   void embed_rows(const Weight& table, std::span<const std::int32_t> ids, Tensor out) override {
     for (std::size_t t = 0; t < ids.size(); ++t) {
-      for (std::int64_t h = 0; h < table.n_in; ++h) {
-        put(out, t, h, load(table.row(ids[t]), table.format, h));
-      }
+      const std::vector<float> row = row_of(table, ids[t], DType::f32);
+      for (std::int64_t h = 0; h < table.n_in; ++h) put(out, t, h, row[h]);
     }
   }
 
   void linear(Tensor x, const Weight& w, std::span<const float> bias, Tensor out) override {
-    for (std::int64_t t = 0; t < x.rows(); ++t) {
-      for (std::int64_t n = 0; n < w.n_out; ++n) {
+    std::vector<std::vector<double>> rows;
+    for (std::int64_t t = 0; t < x.rows(); ++t) rows.push_back(multiplied_row(x, t, w));
+    for (std::int64_t n = 0; n < w.n_out; ++n) {
+      const std::vector<float> weights = row_of(w, n, x.type);
+      for (std::int64_t t = 0; t < x.rows(); ++t) {
         double sum = bias.empty() ? 0.0 : bias[n];
-        for (std::int64_t k = 0; k < w.n_in; ++k) {
-          sum += double{at(x, t, k)} * rounded(load(w.row(n), w.format, k), x.type);
-        }
+        for (std::int64_t k = 0; k < w.n_in; ++k) sum += rows[t][k] * weights[k];
         put(out, t, n, static_cast<float>(sum));
       }
     }

@@ -45,7 +45,8 @@ class Qwen25VL final : public Model {
                 NormalisationTable(preprocessor_, Normalisation::fast)},
         video_table_(video_preprocessor_, Normalisation::fast) {
     const TextConfig& text = config_.text;
-    const bool is_bf16 = weights_.language.embedding.format == DType::bf16;
+    const Weight& embedding = weights_.language.embedding;
+    const bool is_bf16 = embedding.is_packed() || embedding.format == DType::bf16;
     info_.architecture = config_.architecture;
     info_.compute = compute.value_or(is_bf16 ? DType::bf16 : DType::f32);
     info_.vocabulary = text.vocab_size;

@@ -2,7 +2,11 @@
 // Before: checkpoint/binder.cpp finds and checks tensors.   After: vision.cpp, language.cpp.
 #include "models/qwen2_5_vl/weights.h"
 
+#include <cstdint>
+#include <optional>
+
 #include "core/numbers.h"
+#include "formats/packed.h"
 
 namespace qwenvl::qwen2_5_vl {
 namespace {
@@ -31,7 +35,9 @@ class Table {
     return as_floats(binder.bind(name, {n}));
   }
   Weight matrix(const std::string& name, std::int64_t n_out, std::int64_t n_in) {
-    return Weight(binder.bind(name, {n_out, n_in}));
+    const Binder::Matrix matrix = binder.bind_matrix(name, {n_out, n_in});
+    if (matrix.packing.empty()) return Weight(matrix.tensor);
+    return packed_matrix(name, matrix, n_out, n_in);
   }
   Linear linear(const std::string& name, std::int64_t n_out, std::int64_t n_in, bool has_bias) {
     Linear out;
@@ -41,6 +47,33 @@ class Table {
   }
 
   Binder binder;
+
+ private:
+  Weight packed_matrix(const std::string& name, const Binder::Matrix& matrix, std::int64_t n_out,
+                       std::int64_t n_in) {
+    const std::optional<Packing> packing = packing_named(matrix.packing);
+    if (!packing) {
+      binder.refuse(name,
+                    fmt::format("is packed as {}, expected int8, int8_grouped or int4; a newer "
+                                "version of qwenvl may have written it",
+                                quoted(matrix.packing)));
+      return {};
+    }
+    const std::int64_t bytes = packed_bytes(*packing, n_out, n_in);
+    if (matrix.tensor.shape.count() != bytes) {
+      binder.refuse(
+          name, fmt::format("has {} bytes, expected {} for [{}, {}] as {}",
+                            matrix.tensor.shape.count(), bytes, n_out, n_in, name_of(*packing)));
+      return {};
+    }
+    if (reinterpret_cast<std::uintptr_t>(matrix.tensor.data) % 64 != 0) {
+      binder.refuse(name,
+                    "does not begin at a multiple of 64 bytes of its file, expected what "
+                    "qwenvl quantize writes");
+      return {};
+    }
+    return Weight(matrix.tensor.data, *packing, n_out, n_in);
+  }
 };
 
 VisionWeights bind_vision(Table& table, const VisionConfig& c) {

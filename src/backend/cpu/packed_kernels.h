@@ -1,0 +1,52 @@
+// Products with packed weights (formats/packed.h): what an instruction set provides for them.
+// Before: cpu_backend.cpp quantises activations and splits panels over threads.
+// After: packed_<isa>.cpp.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "formats/packed.h"
+
+namespace qwenvl::cpu {
+
+// c = x · Wᵀ for some panels of W and all rows of x.
+struct PackedProduct {
+  const std::int8_t* a;        // [m, k] quantised activations; rows up to a multiple of 16 readable
+  const float* a_scales;       // [m, n_scales]
+  const std::int32_t* a_sums;  // [m, k / 32]
+  std::int64_t m;
+  std::int64_t k;         // padded to whole blocks
+  std::int64_t n_scales;  // 1, or k / 128
+  Packing packing;
+  const std::byte* panels;
+  std::int64_t panel_bytes;
+  std::int64_t n_panels;
+  float* c;  // [m, 32 · n_panels]
+  std::int64_t ldc;
+  std::byte* scratch;  // kPackedScratchBytes, 64-byte aligned
+};
+
+// Panels a task takes at most, and the numbers of a row that are expanded at a time.
+inline constexpr std::int64_t kPanelsPerTask = 4;
+inline constexpr std::int64_t kExpandedNumbers = 2048;
+inline constexpr std::int64_t kPackedScratchBytes =
+    kPanelsPerTask * kPanelRows * kExpandedNumbers + 4 * 16 * 64;
+
+struct PackedKernels {
+  // As quantise_activations of formats/packed.h, bit for bit.
+  void (*quantise)(const float* x, std::int64_t n_in, bool is_grouped, std::int8_t* q,
+                   float* scales, std::int32_t* sums) noexcept;
+  void (*multiply)(const PackedProduct& p) noexcept;
+};
+
+extern const PackedKernels packed_portable;
+#if defined(__x86_64__)
+extern const PackedKernels packed_avx2;
+extern const PackedKernels packed_avx512_vnni;
+extern const PackedKernels packed_amx;
+// Asks the operating system, once, whether this process may use the tile registers.
+bool may_use_amx();
+#endif
+
+}  // namespace qwenvl::cpu

@@ -1,0 +1,312 @@
+// Packs the matrices of a checkpoint into a new folder, a few panels at a time.
+// Before: the command line or a program asks.   After: Checkpoint::open reads the folder like any.
+#include "qwenvl/quantize.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/safetensors_writer.h"
+#include "core/check.h"
+#include "core/clock.h"
+#include "core/numbers.h"
+#include "core/thread_pool.h"
+#include "engine/guard.h"
+#include "formats/packed.h"
+#include "models/model.h"
+
+namespace qwenvl {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kPanelsAtOnce = 8;  // of each thread
+
+// ---- which tensor becomes what -----------------------------------------------------------------
+
+enum class Role { vision_matrix, decoder_matrix, small_decoder_matrix, vocabulary, other };
+
+bool is_matrix_of(const std::string& name, std::initializer_list<const char*> parts) {
+  return std::any_of(parts.begin(), parts.end(),
+                     [&](const char* part) { return name.ends_with(part); });
+}
+
+Role role_of(const std::string& name, const Shape& shape) {
+  if (shape.rank() != 2) return Role::other;
+  if (name == "model.embed_tokens.weight" || name == "lm_head.weight") return Role::vocabulary;
+  if (name.starts_with("visual.blocks.") || name.starts_with("visual.merger.mlp.")) {
+    return Role::vision_matrix;
+  }
+  if (!name.starts_with("model.layers.")) return Role::other;
+  // Keys and values are a hundredth of a layer, and every later token depends on them.
+  if (is_matrix_of(name, {".k_proj.weight", ".v_proj.weight"})) return Role::small_decoder_matrix;
+  return Role::decoder_matrix;
+}
+
+struct Preset {
+  const char* name;
+  Packing vision, decoder, small_decoder, vocabulary;
+};
+
+constexpr Preset kPresets[] = {
+    {"bf16", Packing::none, Packing::none, Packing::none, Packing::none},
+    {"int8", Packing::int8, Packing::int8_grouped, Packing::int8_grouped, Packing::int8_grouped},
+    {"int4", Packing::int8, Packing::int4, Packing::int8_grouped, Packing::int8_grouped},
+    {"int4-small", Packing::int8, Packing::int4, Packing::int4, Packing::int4},
+};
+
+const Preset& preset_named(const std::string& name) {
+  std::string known;
+  for (const Preset& preset : kPresets) {
+    if (name == preset.name) return preset;
+    known += (known.empty() ? "" : ", ") + std::string(preset.name);
+  }
+  fail(ErrorKind::bad_request, "format: found {}, expected one of {}", quoted(name), known);
+}
+
+Packing packing_for(const Preset& preset, Role role) {
+  switch (role) {
+    case Role::vision_matrix: return preset.vision;
+    case Role::decoder_matrix: return preset.decoder;
+    case Role::small_decoder_matrix: return preset.small_decoder;
+    case Role::vocabulary: return preset.vocabulary;
+    case Role::other: return Packing::none;
+  }
+  return Packing::none;
+}
+
+// ---- numbers of a stored tensor ----------------------------------------------------------------
+
+// n numbers from number `first` on, as float32.
+void read_numbers(const TensorEntry& entry, std::int64_t first, std::int64_t n, float* out) {
+  const auto copy = [&](const auto* numbers) {
+    for (std::int64_t i = 0; i < n; ++i) out[i] = to_float(numbers[first + i]);
+  };
+  switch (entry.type) {
+    case DType::f32: return copy(reinterpret_cast<const float*>(entry.bytes.data()));
+    case DType::bf16: return copy(reinterpret_cast<const bf16*>(entry.bytes.data()));
+    case DType::f16: return copy(reinterpret_cast<const fp16*>(entry.bytes.data()));
+    default: QWENVL_CHECK(false, "a {} tensor as numbers", name_of(entry.type));
+  }
+}
+
+// ---- the work ----------------------------------------------------------------------------------
+
+struct PlannedTensor {
+  std::string name;
+  const TensorEntry* entry = nullptr;
+  Packing packing = Packing::none;
+  DType plain_type = DType::bf16;  // of a tensor that stays plain
+
+  std::uint64_t bytes() const {
+    const Shape& shape = entry->shape;
+    return packing == Packing::none
+               ? static_cast<std::uint64_t>(shape.count()) * size_of(plain_type)
+               : static_cast<std::uint64_t>(packed_bytes(packing, shape[0], shape[1]));
+  }
+};
+
+// Packed tensors first: their sizes are multiples of 64, so that all begin at one.
+std::vector<PlannedTensor> plan(const Checkpoint& checkpoint, const Preset& preset) {
+  std::vector<PlannedTensor> packed, plain;
+  for (const auto& [name, entry] : checkpoint.tensors()) {
+    PlannedTensor tensor{name, &entry, packing_for(preset, role_of(name, entry.shape)), entry.type};
+    // Vectors keep their type; a matrix of float32 would double the file for nothing.
+    if (entry.shape.rank() >= 2) tensor.plain_type = DType::bf16;
+    (tensor.packing == Packing::none ? plain : packed).push_back(tensor);
+  }
+  packed.insert(packed.end(), plain.begin(), plain.end());
+  return packed;
+}
+
+class Quantizer {
+ public:
+  Quantizer(const QuantizeOptions& options, const QuantizeProgress& on_progress)
+      : options_(options),
+        on_progress_(on_progress),
+        preset_(preset_named(options.format)),
+        checkpoint_(Checkpoint::open(resolve_model(options.model))),
+        pool_(options.n_threads > 0 ? options.n_threads
+                                    : std::min(available_cores(), ThreadPool::kMaxThreads)) {
+    if (checkpoint_.has_packed_tensors()) {
+      fail(ErrorKind::bad_request, "{}: is quantised already; quantise the original instead",
+           checkpoint_.folder().string());
+    }
+    make_model(checkpoint_, std::nullopt);  // what cannot be run is not worth packing
+  }
+
+  QuantizeReport run() {
+    const Stopwatch watch;
+    const fs::path out = options_.out, part = options_.out + ".part";
+    std::error_code error;
+    if (out.empty() || fs::exists(out, error)) {
+      fail(ErrorKind::bad_request, "{}: exists, expected a folder that does not",
+           out.empty() ? "out" : out.string());
+    }
+    fs::remove_all(part, error);
+    fs::create_directories(part, error);
+    if (error) fail(ErrorKind::device, "{}: cannot be made: {}", part.string(), error.message());
+    try {
+      copy_texts(part);
+      write_tensors(part / "model.safetensors");
+      fs::rename(part, out);
+    } catch (...) {
+      fs::remove_all(part, error);
+      throw;
+    }
+    report_.seconds = watch.milliseconds() / 1000;
+    return std::move(report_);
+  }
+
+ private:
+  // Configuration, tokenizer, templates: everything that is no weight.
+  void copy_texts(const fs::path& to) {
+    for (const auto& file : fs::directory_iterator(checkpoint_.folder())) {
+      const std::string name = file.path().filename().string();
+      const std::string ending = file.path().extension().string();
+      const bool is_text = ending == ".json" || ending == ".txt" || ending == ".jinja" ||
+                           ending == ".md" || name == "LICENSE";
+      if (!is_text || name.ends_with(".index.json") || name == "config.json") continue;
+      // What the cache links to, not the link.
+      std::error_code error;
+      fs::copy_file(fs::canonical(file.path()), to / name, error);
+      if (error) fail(ErrorKind::device, "{}: cannot be copied: {}", name, error.message());
+    }
+    nlohmann::ordered_json config =
+        nlohmann::ordered_json::parse(checkpoint_.text_of("config.json"));
+    if (preset_.decoder != Packing::none) {
+      config["quantization_config"] = {
+          {"quant_method", "qwenvl"}, {"format", preset_.name}, {"version", kPackedVersion}};
+    }
+    std::ofstream file(to / "config.json");
+    file << config.dump(2) << "\n";
+    file.close();
+    if (!file) fail(ErrorKind::device, "{}: cannot be written", (to / "config.json").string());
+  }
+
+  void write_tensors(const fs::path& path) {
+    const std::vector<PlannedTensor> tensors = plan(checkpoint_, preset_);
+    std::vector<SafetensorsWriter::Declared> declared;
+    std::map<std::string, PackedTensor> packed;
+    for (const PlannedTensor& tensor : tensors) {
+      const Shape& shape = tensor.entry->shape;
+      total_ += static_cast<std::uint64_t>(shape.count());
+      if (tensor.packing == Packing::none) {
+        declared.push_back({tensor.name, tensor.plain_type, shape});
+        continue;
+      }
+      packed[tensor.name] = {name_of(tensor.packing), shape};
+      declared.push_back(
+          {tensor.name, DType::u8, {n_panels(shape[0]), panel_bytes(tensor.packing, shape[1])}});
+    }
+    std::map<std::string, std::string> metadata;
+    if (!packed.empty()) metadata = packed_metadata(packed);
+    metadata["format"] = "pt";
+    SafetensorsWriter writer(path, declared, metadata);
+    for (const PlannedTensor& tensor : tensors) write_tensor(tensor, writer);
+    writer.finish();
+  }
+
+  void write_tensor(const PlannedTensor& tensor, SafetensorsWriter& writer) {
+    QuantizedTensor& done = report_.tensors.emplace_back();
+    const Shape& shape = tensor.entry->shape;
+    done.name = tensor.name;
+    done.packing =
+        tensor.packing == Packing::none ? name_of(tensor.plain_type) : name_of(tensor.packing);
+    for (int i = 0; i < shape.rank(); ++i) done.shape.push_back(shape[i]);
+    done.bytes_before = tensor.entry->bytes.size();
+    done.bytes = tensor.bytes();
+    if (tensor.packing == Packing::none) {
+      write_plain(tensor, writer);
+    } else {
+      done.relative_error = write_packed(tensor, writer);
+    }
+    report_.bytes_before += done.bytes_before;
+    report_.bytes += done.bytes;
+  }
+
+  void write_plain(const PlannedTensor& tensor, SafetensorsWriter& writer) {
+    if (tensor.entry->type == tensor.plain_type) {
+      writer.write(tensor.entry->bytes);
+      advance(tensor.name, tensor.entry->shape.count());
+      return;
+    }
+    constexpr std::int64_t kAtOnce = 1 << 20;
+    std::vector<float> numbers;
+    std::vector<bf16> rounded;
+    const std::int64_t count = tensor.entry->shape.count();
+    for (std::int64_t first = 0; first < count; first += kAtOnce) {
+      const std::int64_t n = std::min(kAtOnce, count - first);
+      numbers.resize(static_cast<std::size_t>(n));
+      rounded.resize(static_cast<std::size_t>(n));
+      read_numbers(*tensor.entry, first, n, numbers.data());
+      std::transform(numbers.begin(), numbers.end(), rounded.begin(), to_bf16);
+      writer.write(std::as_bytes(std::span(rounded)));
+      advance(tensor.name, n);
+    }
+  }
+
+  // Returns the relative error.
+  double write_packed(const PlannedTensor& tensor, SafetensorsWriter& writer) {
+    const std::int64_t n_out = tensor.entry->shape[0], n_in = tensor.entry->shape[1];
+    const std::int64_t bytes = panel_bytes(tensor.packing, n_in);
+    const std::int64_t at_once = pool_.n_threads() * kPanelsAtOnce;
+    std::vector<std::byte> panels(static_cast<std::size_t>(at_once * bytes));
+    std::vector<double> errors(static_cast<std::size_t>(at_once)), sizes(errors.size());
+    std::vector<std::vector<float>> rows(static_cast<std::size_t>(pool_.n_threads()));
+    double error = 0, size = 0;
+    for (std::int64_t first = 0; first < n_panels(n_out); first += at_once) {
+      const std::int64_t n = std::min(at_once, n_panels(n_out) - first);
+      pool_.parallel_for(n, [&](std::int64_t i, int thread) {
+        const std::int64_t row = (first + i) * kPanelRows;
+        const std::int64_t n_rows = std::min(kPanelRows, n_out - row);
+        std::vector<float>& numbers = rows[static_cast<std::size_t>(thread)];
+        numbers.resize(static_cast<std::size_t>(n_rows * n_in));
+        read_numbers(*tensor.entry, row * n_in, n_rows * n_in, numbers.data());
+        const std::size_t at = static_cast<std::size_t>(i);
+        sizes[at] = 0;
+        for (const float number : numbers) sizes[at] += double{number} * number;
+        if (!std::isfinite(sizes[at])) {
+          fail(ErrorKind::bad_file,
+               "{}: rows {} to {} hold a number that is not finite, expected "
+               "weights",
+               quoted(tensor.name), row, row + n_rows - 1);
+        }
+        errors[at] =
+            pack_panel(tensor.packing, numbers.data(), n_rows, n_in, {}, panels.data() + i * bytes);
+      });
+      for (std::int64_t i = 0; i < n; ++i) {
+        error += errors[static_cast<std::size_t>(i)];
+        size += sizes[static_cast<std::size_t>(i)];
+      }
+      writer.write(std::span(panels).first(static_cast<std::size_t>(n * bytes)));
+      advance(tensor.name, std::min(n * kPanelRows, n_out - first * kPanelRows) * n_in);
+    }
+    return size > 0 ? std::sqrt(error / size) : 0;
+  }
+
+  void advance(const std::string& name, std::int64_t n) {
+    done_ += static_cast<std::uint64_t>(n);
+    if (on_progress_) on_progress_(done_, total_, name);
+  }
+
+  const QuantizeOptions& options_;
+  const QuantizeProgress& on_progress_;
+  const Preset& preset_;
+  const Checkpoint checkpoint_;
+  ThreadPool pool_;
+  QuantizeReport report_;
+  std::uint64_t done_ = 0, total_ = 0;
+};
+
+}  // namespace
+
+QuantizeReport quantize(const QuantizeOptions& options, const QuantizeProgress& on_progress) {
+  return guarded([&] { return Quantizer(options, on_progress).run(); });
+}
+
+}  // namespace qwenvl

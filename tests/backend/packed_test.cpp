@@ -1,0 +1,170 @@
+// Products with quantised weights, for every kernel table: against the reference back end, and bit
+// by bit against the portable kernels for every number of rows and threads.
+#include "formats/packed.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "backend_cases.h"
+
+namespace qwenvl::testing {
+namespace {
+
+class OnPackedKernels : public OnKernels {};
+INSTANTIATE_TEST_SUITE_P(Kernels, OnPackedKernels,
+                         ::testing::Range(std::size_t{0}, cpu::kernel_choices().size()),
+                         kernel_name);
+
+constexpr Packing kPackings[] = {Packing::int8, Packing::int8_grouped, Packing::int4};
+
+struct PackedCase {
+  std::int64_t n_in, n_out, rows;
+};
+
+std::vector<PackedCase> packed_cases() {
+  std::vector<PackedCase> cases;
+  for (const std::int64_t n_in : {1, 31, 64, 127, 128, 129, 300}) {
+    for (const std::int64_t n_out : {1, 31, 32, 33, 130}) {
+      for (const std::int64_t rows : {1, 2, 3, 4, 5, 6, 7, 16, 17, 33}) {
+        cases.push_back({n_in, n_out, rows});
+      }
+    }
+  }
+  cases.push_back({3420, 70, 3});
+  cases.push_back({3420, 70, 40});
+  cases.push_back({2300, 40, 530});  // more than are multiplied, or expanded, at a time
+  return cases;
+}
+
+// A packed matrix in memory of its own, 64-byte aligned.
+class PackedMatrix {
+ public:
+  PackedMatrix(std::mt19937& random, Packing packing, std::int64_t n_out, std::int64_t n_in)
+      : bytes_(static_cast<std::size_t>(packed_bytes(packing, n_out, n_in)) + 64) {
+    const std::vector<float> rows = random_vector(random, n_out * n_in);
+    const auto address = reinterpret_cast<std::uintptr_t>(bytes_.data());
+    std::byte* data = bytes_.data() + (64 - address % 64) % 64;
+    for (std::int64_t first = 0; first < n_out; first += kPanelRows) {
+      pack_panel(packing, rows.data() + first * n_in, std::min(kPanelRows, n_out - first), n_in, {},
+                 data + first / kPanelRows * panel_bytes(packing, n_in));
+    }
+    weight = Weight(data, packing, n_out, n_in);
+  }
+  PackedMatrix(const PackedMatrix&) = delete;
+  PackedMatrix& operator=(const PackedMatrix&) = delete;
+
+  Weight weight;
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
+Numbers product(Backend& backend, const Numbers& x, const PackedMatrix& w,
+                std::span<const float> bias) {
+  Numbers out(x.tensor().type, x.tensor().rows(), w.weight.n_out, 3);
+  backend.linear(x, w.weight, bias, out);
+  EXPECT_TRUE(out.gap_is_untouched());
+  return out;
+}
+
+std::string describe(const PackedCase& c, Packing packing, DType compute) {
+  return fmt::format("{} [{}, {}] · [{}, {}] {}", name_of(packing), c.rows, c.n_in, c.n_out, c.n_in,
+                     name_of(compute));
+}
+
+TEST_P(OnPackedKernels, packed_products_equal_the_reference) {
+  for (const PackedCase& c : {PackedCase{1, 1, 1}, {127, 33, 5}, {300, 70, 20}, {1000, 33, 7}}) {
+    for (const Packing packing : kPackings) {
+      for (const DType compute : kComputeTypes) {
+        const PackedMatrix w(random, packing, c.n_out, c.n_in);
+        const Numbers x = random_numbers(random, compute, c.rows, c.n_in, 2, 3);
+        const std::vector<float> bias = random_vector(random, c.n_out);
+        // Integer sums are exact: what differs is a few roundings per block of 128 numbers.
+        const auto tolerance = [&](std::int64_t, std::int64_t, double value) {
+          return static_cast<double>(c.n_in) * 8 * kHalfUlp + rounding_of(compute, value);
+        };
+        expect_near(product(*cpu, x, w, bias), product(*reference, x, w, bias), tolerance,
+                    describe(c, packing, compute));
+      }
+    }
+  }
+}
+
+TEST_P(OnPackedKernels, packed_products_have_the_same_bits_on_every_instruction_set) {
+  const auto portable = make_cpu_backend(1, cpu::kernels_portable);
+  for (const PackedCase& c : packed_cases()) {
+    for (const Packing packing : kPackings) {
+      const PackedMatrix w(random, packing, c.n_out, c.n_in);
+      const Numbers x = random_numbers(random, DType::f32, c.rows, c.n_in, 2, 1);
+      ASSERT_EQ(bits_of(product(*cpu, x, w, {})), bits_of(product(*portable, x, w, {})))
+          << describe(c, packing, DType::f32);
+    }
+  }
+}
+
+TEST_P(OnPackedKernels, a_packed_row_does_not_depend_on_the_rows_beside_it) {
+  for (const Packing packing : kPackings) {
+    const PackedMatrix w(random, packing, 100, 700);
+    const Numbers x = random_numbers(random, DType::bf16, 40, 700);
+    const Numbers all = product(*cpu, x, w, {});
+    for (std::int64_t first = 0; first < 40; ++first) {
+      for (const std::int64_t n : {1, 2, 3, 4, 5, 8}) {
+        if (first + n > 40) continue;
+        Numbers some(DType::bf16, n, 100);
+        cpu->linear(x.tensor().slice_rows(first, n), w.weight, {}, some);
+        ASSERT_EQ(bits_of(some), bits_of(all, first, n))
+            << name_of(packing) << ": rows " << first << " to " << first + n;
+      }
+    }
+  }
+}
+
+TEST_P(OnPackedKernels, activations_are_quantised_alike_on_every_instruction_set) {
+  for (const std::int64_t n : {1, 15, 16, 17, 31, 33, 128, 129, 500}) {
+    for (const float largest : {1.0f, 0.0f, 1e-38f, 1e38f}) {
+      for (const bool is_grouped : {false, true}) {
+        const std::vector<float> x = random_vector(random, n, largest);
+        const auto k = static_cast<std::size_t>(padded_to_blocks(n));
+        std::vector<std::int8_t> q(k), expected_q(k);
+        std::vector<float> scales(k / 128), expected_scales(k / 128);
+        std::vector<std::int32_t> sums(k / 32), expected_sums(k / 32);
+        table().packed->quantise(x.data(), n, is_grouped, q.data(), scales.data(), sums.data());
+        quantise_activations(x.data(), n, is_grouped, expected_q.data(), expected_scales.data(),
+                             expected_sums.data());
+        EXPECT_EQ(q, expected_q) << n << " numbers up to " << largest;
+        EXPECT_EQ(scales, expected_scales) << n << " numbers up to " << largest;
+        EXPECT_EQ(sums, expected_sums) << n << " numbers up to " << largest;
+      }
+    }
+  }
+}
+
+TEST_P(OnPackedKernels, what_is_not_finite_reaches_every_product) {
+  const PackedMatrix w(random, Packing::int8, 40, 200);
+  for (const float strange :
+       {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+        std::numeric_limits<float>::quiet_NaN()}) {
+    Numbers x = random_numbers(random, DType::f32, 2, 200);
+    x.set(1, 77, strange);
+    const Numbers out = product(*cpu, x, w, {});
+    for (std::int64_t n = 0; n < 40; ++n) {
+      ASSERT_TRUE(std::isfinite(out.get(0, n))) << "the row beside it, column " << n;
+      ASSERT_TRUE(std::isnan(out.get(1, n))) << "column " << n;
+    }
+  }
+}
+
+TEST_P(OnPackedKernels, embeddings_are_read_from_packed_matrices) {
+  for (const Packing packing : kPackings) {
+    const PackedMatrix w(random, packing, 70, 130);
+    const std::vector<std::int32_t> ids = {0, 69, 33, 33};
+    Numbers out(DType::f32, 4, 130), expected(DType::f32, 4, 130);
+    cpu->embed_rows(w.weight, ids, out);
+    reference->embed_rows(w.weight, ids, expected);
+    EXPECT_EQ(bits_of(out), bits_of(expected)) << name_of(packing);
+  }
+}
+
+}  // namespace
+}  // namespace qwenvl::testing
