@@ -12,7 +12,7 @@ using Json = nlohmann::json;
 
 TEST(Program, ExplainsItselfAndEachCommand) {
   EXPECT_NE(run({"--help"}).out.find("Exit codes:"), std::string::npos);
-  for (const char* command : {"ask", "chat", "inspect", "tokenize"}) {
+  for (const char* command : {"ask", "chat", "inspect", "quantize", "tokenize"}) {
     const Outcome outcome = run({command, "--help"});
     EXPECT_EQ(outcome.exit_code, 0);
     EXPECT_NE(outcome.out.find("Examples:"), std::string::npos) << command;
@@ -109,6 +109,32 @@ TEST(Tokenize, RefusesWhatIsNotAListOfIds) {
   }
   EXPECT_EQ(run({"tokenize"}).exit_code, 2);
   EXPECT_EQ(run({"tokenize", "text", "--decode", "1"}).exit_code, 2);
+}
+
+TEST(Quantize, ReportsSizesErrorsAndHowFarTheAnswersAreApart) {
+  const TemporaryFolder folder;
+  const Outcome outcome =
+      run({"quantize", kTinyModel, folder / "out", "--report", folder / "report.json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("relative error"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("against the original on 24 prompts"), std::string::npos);
+  const Json report = Json::parse(read_whole(folder / "report.json"));
+  EXPECT_EQ(report.at("format"), "int4");
+  EXPECT_GE(report.at("against_original").at("mean_kl").get<double>(), 0);
+  std::uint64_t bytes = 0;
+  for (const Json& tensor : report.at("tensors")) bytes += tensor.at("bytes").get<std::uint64_t>();
+  EXPECT_EQ(bytes, report.at("bytes").get<std::uint64_t>());
+  const Outcome inspected = run({"inspect", folder / "out", "--tensors"});
+  EXPECT_NE(inspected.out.find("int4"), std::string::npos) << inspected.out;
+}
+
+TEST(Quantize, RefusesUnknownFormatsAndFoldersThatExist) {
+  const TemporaryFolder folder;
+  const Outcome format = run({"quantize", kTinyModel, folder / "out", "--format", "int3"});
+  EXPECT_EQ(format.exit_code, 2);
+  EXPECT_NE(format.err.find("expected one of bf16, int8, int4, int4-small"), std::string::npos);
+  EXPECT_EQ(run({"quantize", kTinyModel, folder.path().string()}).exit_code, 2);
+  EXPECT_EQ(run({"quantize", kTinyModel}).exit_code, 2);
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ from generator import make_lesson
 
 # Kind of lesson: (share of the plan after which it begins, weight).
 PLAN = {
-    "page": (0.0, 3.0),
+    "page": (0.0, 4.0),
     "scene": (0.0, 2.0),
     "street_clip": (0.005, 0.4),
     "event_clip": (0.01, 1.4),

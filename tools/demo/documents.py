@@ -39,8 +39,8 @@ def trim(canvas, rng, right, bottom):
 
 def finish(canvas, rng, level):
     """Tilts a document a little and lets it age. Call before reading boxes off the canvas."""
-    if rng.random() < 0.4 * level:
-        canvas.rotate(rng.uniform(-2, 2))
+    if rng.random() < 0.3 * level:
+        canvas.rotate(rng.uniform(-1.5, 1.5))
     canvas.picture = weather(canvas.picture, rng, 0.3 + 0.7 * level)
 
 

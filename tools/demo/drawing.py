@@ -178,16 +178,16 @@ class Canvas:
 
 def weather(picture, rng, strength=1.0):
     """Blur, noise and JPEG artefacts of a strength from 0 to 1."""
-    if rng.random() < 0.3 * strength:
-        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.6)))
+    if rng.random() < 0.2 * strength:
+        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.5)))
     if rng.random() < 0.4 * strength:
         noise = numpy.random.default_rng(rng.getrandbits(32))
-        grain = noise.normal(0, rng.uniform(2, 8) * strength, (*picture.size[::-1], 1))
+        grain = noise.normal(0, rng.uniform(2, 6) * strength, (*picture.size[::-1], 1))
         pixels = numpy.asarray(picture, numpy.float32) + grain.astype(numpy.float32)
         picture = Image.fromarray(numpy.clip(pixels, 0, 255).astype(numpy.uint8))
     if rng.random() < 0.4 * strength:
         file = io.BytesIO()
-        picture.save(file, "JPEG", quality=rng.randint(55, 92))
+        picture.save(file, "JPEG", quality=rng.randint(70, 92))
         picture = Image.open(file).convert("RGB")
     return picture
 
@@ -196,7 +196,7 @@ def paper_and_ink(rng):
     """A background and a writing colour that differ well; sometimes light on dark."""
     light = tuple(rng.randint(222, 255) for _ in range(3))
     dark = tuple(rng.randint(0, 90) for _ in range(3))
-    return (dark, light) if rng.random() < 0.15 else (light, dark)
+    return (dark, light) if rng.random() < 0.05 else (light, dark)
 
 
 def pick_font(rng, text):

@@ -89,7 +89,7 @@ def word(rng):
     """An English word in one of three spellings."""
     text = rng.choice(ENGLISH)
     style = rng.random()
-    return text if style < 0.55 else text.capitalize() if style < 0.85 else text.upper()
+    return text if style < 0.6 else text.capitalize() if style < 0.95 else text.upper()
 
 
 def number(rng):
