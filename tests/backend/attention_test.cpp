@@ -22,6 +22,12 @@ double attention_tolerance(int head_dim, std::int64_t n_keys) {
   return kLargestValue * (2 * score_error + (2 * static_cast<double>(n_keys) + 16) * kHalfUlp);
 }
 
+// Tables that multiply bf16 as it is round the weights of the values to it: half a unit of eight
+// bits each, and the weights add up to one.
+double weight_rounding(const cpu::KernelTable& table, DType type) {
+  return type == DType::bf16 && table.bf16_attention ? kLargestValue * kBf16Ulp / 4 : 0;
+}
+
 float scale_of(int head_dim) { return 1.0f / std::sqrt(static_cast<float>(head_dim)); }
 
 struct Heads {
@@ -31,7 +37,7 @@ constexpr Heads kHeads[] = {{2, 1, 16}, {2, 3, 16},  {1, 8, 16}, {1, 3, 80},
                             {2, 1, 80}, {1, 8, 128}, {2, 3, 128}};
 
 void compare_cached(Backend& backend, Backend& reference, std::mt19937& random, Heads heads,
-                    DType type, const std::vector<Cache::Length>& lengths) {
+                    DType type, double weight_rounding, const std::vector<Cache::Length>& lengths) {
   Cache cache(random, {2, heads.n_kv_heads, heads.head_dim, type}, lengths);
   cache.fill(random, 1, kLargestValue);
   const int n_heads = heads.n_kv_heads * heads.group;
@@ -42,7 +48,7 @@ void compare_cached(Backend& backend, Backend& reference, std::mt19937& random, 
   reference.attention_cached(q, n_heads, cache.view, 1, scale_of(heads.head_dim), expected);
   EXPECT_TRUE(got.gap_is_untouched());
   const auto tolerance = [&](std::int64_t, std::int64_t, double value) {
-    return attention_tolerance(heads.head_dim, 400) + rounding_of(type, value);
+    return attention_tolerance(heads.head_dim, 400) + weight_rounding + rounding_of(type, value);
   };
   expect_near(
       got, expected, tolerance,
@@ -52,16 +58,18 @@ void compare_cached(Backend& backend, Backend& reference, std::mt19937& random, 
 
 TEST_P(OnKernelsAttention, cached_attention_equals_the_reference) {
   for (const DType type : kComputeTypes) {
+    const double rounding = weight_rounding(table(), type);
     for (const Heads& heads : kHeads) {
       for (const std::int64_t keys : {1, 63, 64, 65, 200}) {
-        compare_cached(*cpu, *reference, random, heads, type, {{keys - 1, 1}});
+        compare_cached(*cpu, *reference, random, heads, type, rounding, {{keys - 1, 1}});
       }
-      compare_cached(*cpu, *reference, random, heads, type, {{0, 65}});
-      compare_cached(*cpu, *reference, random, heads, type, {{63, 2}, {0, 3}, {130, 1}, {5, 70}});
+      compare_cached(*cpu, *reference, random, heads, type, rounding, {{0, 65}});
+      compare_cached(*cpu, *reference, random, heads, type, rounding,
+                     {{63, 2}, {0, 3}, {130, 1}, {5, 70}});
     }
     // More rows than one block of queries.
-    compare_cached(*cpu, *reference, random, {1, 3, 16}, type, {{7, 133}});
-    compare_cached(*cpu, *reference, random, {2, 8, 16}, type, {{60, 40}, {0, 1}});
+    compare_cached(*cpu, *reference, random, {1, 3, 16}, type, rounding, {{7, 133}});
+    compare_cached(*cpu, *reference, random, {2, 8, 16}, type, rounding, {{60, 40}, {0, 1}});
   }
 }
 
@@ -147,7 +155,8 @@ TEST_P(OnKernelsAttention, attention_over_spans_equals_the_reference) {
       reference->attention_spans(q, k, v, kNumberOfHeads, spans, scale, expected);
       EXPECT_TRUE(got.gap_is_untouched());
       const auto tolerance = [&](std::int64_t, std::int64_t, double value) {
-        return attention_tolerance(head_dim, 200) + rounding_of(type, value);
+        return attention_tolerance(head_dim, 200) + weight_rounding(table(), type) +
+               rounding_of(type, value);
       };
       expect_near(got, expected, tolerance, fmt::format("heads of {} {}", head_dim, name_of(type)));
     }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "backend/cpu/attention.h"
 #include "backend/cpu/cpu_features.h"
 #include "backend/cpu/packed.h"
 #include "core/thread_pool.h"
@@ -23,6 +24,8 @@ constexpr std::int64_t kWeightBlockBytes =
     384 << 10;  // unpacked weights, stays in the second-level cache
 constexpr std::int64_t kRowBlockBytes = 16 << 20;  // widened activations of one pass
 constexpr std::int64_t kRowChunk = 48;  // rows multiplied before their results are stored
+constexpr std::int64_t kBf16Rows = 32;  // multiplied with one panel after the other
+constexpr std::int64_t kBf16PanelBytes = 640 << 10;  // of panels laid out at a time
 constexpr std::int64_t kPackedRows =
     512;  // rows quantised and multiplied with packed weights at once
 
@@ -56,6 +59,10 @@ class CpuBackend final : public Backend {
                  "linear {} · [{}, {}]ᵀ → {}", x.shape.str(), w.n_out, w.n_in, out.shape.str());
     if (w.is_packed()) {
       packed_linear(x, w, bias, out);
+      return;
+    }
+    if (kernels_.bf16_linear && x.type == DType::bf16 && w.format == DType::bf16) {
+      bf16_linear(x, w, bias, out);
       return;
     }
     const std::int64_t padded = cpu::padded_to_lanes(w.n_in);
@@ -141,18 +148,8 @@ class CpuBackend final : public Backend {
  private:
   // What one thread needs besides its inputs; grows to the largest use and stays.
   struct Scratch {
-    cpu::Packed a, weights, products, keys, values, scores, state;
-    std::vector<std::int32_t> visible;
-  };
-
-  // Attention of one block of queries with one key/value head.
-  struct HeadBlock {
-    Tensor q, out;
-    std::int64_t first_row, n_rows;  // of q and out
-    int first_head, group;           // query heads that share the key/value head
-    std::int64_t n_keys;             // all keys any row sees
-    bool is_causal;
-    std::int64_t first_position;  // of the first row, when causal: it sees keys 0 … first_position
+    cpu::Packed a, weights, products;
+    cpu::AttentionScratch attention;
   };
 
   const RowKernels& rows(DType type) const {
@@ -190,6 +187,37 @@ class CpuBackend final : public Backend {
       rows(out.type).narrow(row, n,
                             row_of(out, t) + first * static_cast<std::int64_t>(size_of(out.type)));
     }
+  }
+
+  // Panels of 32 rows of W are laid out by the thread that multiplies with them, several at a time
+  // when there are many rows of x to go over them.
+  void bf16_linear(Tensor x, const Weight& w, std::span<const float> bias, Tensor out) {
+    const std::int64_t k = (w.n_in + 31) / 32 * 32, m = x.rows(), panels = n_panels(w.n_out);
+    bf16* a = reinterpret_cast<bf16*>(activations_.floats((m + 31) / 32 * 32 * k / 2));
+    for_rows(m, [&](std::int64_t t, int) {
+      std::copy_n(reinterpret_cast<const bf16*>(row_of(x, t)), w.n_in, a + t * k);
+      std::fill(a + t * k + w.n_in, a + (t + 1) * k, bf16{});
+    });
+    const std::int64_t group =
+        m <= kRowChunk ? 1 : std::clamp<std::int64_t>(kBf16PanelBytes / (k * kPanelRows * 2), 1, 8);
+    const std::int64_t width = group * kPanelRows;
+    pool_.parallel_for((panels + group - 1) / group, [&](std::int64_t task, int thread) {
+      const std::int64_t first = task * width, n = std::min(width, w.n_out - first);
+      bf16* laid_out = reinterpret_cast<bf16*>(scratch_[thread].weights.floats(width * k / 2));
+      for (std::int64_t i = 0; i < n; i += kPanelRows) {
+        kernels_.bf16_linear->lay_out(reinterpret_cast<const bf16*>(w.row(first + i)), w.n_in,
+                                      n - i, w.n_in, laid_out + i * k);
+      }
+      float* products = scratch_[thread].products.floats(kBf16Rows * width);
+      for (std::int64_t t = 0; t < m; t += kBf16Rows) {
+        const std::int64_t n_rows = std::min(kBf16Rows, m - t);
+        for (std::int64_t i = 0; i < n; i += kPanelRows) {
+          kernels_.bf16_linear->multiply(a + t * k, n_rows, k, laid_out + i * k, products + i,
+                                         width);
+        }
+        store_products(products, width, n_rows, bias, first, n, out.slice_rows(t, n_rows));
+      }
+    });
   }
 
   // x as bytes, at most kPackedRows rows at a time; then panels are shared out among the threads.
@@ -281,79 +309,11 @@ class CpuBackend final : public Backend {
     });
   }
 
-  template <class KeyRows>
-  void attend(const HeadBlock& block, float scale, int head_dim, const KeyRows& key_rows,
-              Scratch& scratch);
-
   const KernelTable& kernels_;
   ThreadPool pool_;
   std::vector<Scratch> scratch_;  // one per thread
   cpu::Packed activations_, activation_scales_;
 };
-
-// Rows of keys and values of one tile of tokens, wherever they lie.
-struct KeyTile {
-  const std::byte* keys;
-  const std::byte* values;
-  std::int64_t stride_bytes;  // from one token to the next
-  DType type;
-};
-
-// key_rows(first_key) → KeyTile for the tokens from first_key on.
-template <class KeyRows>
-void CpuBackend::attend(const HeadBlock& block, float scale, int head_dim, const KeyRows& key_rows,
-                        Scratch& scratch) {
-  const std::int64_t n = block.n_rows * block.group;  // one row per query row and head
-  const std::int64_t padded = cpu::padded_to_lanes(head_dim);
-  const std::int64_t element = static_cast<std::int64_t>(size_of(block.q.type));
-  float* q = scratch.a.floats(n * head_dim);
-  for (std::int64_t r = 0; r < block.n_rows; ++r) {  // the group's heads lie side by side
-    rows(block.q.type)
-        .widen(row_of(block.q, block.first_row + r) + block.first_head * head_dim * element,
-               std::int64_t{block.group} * head_dim, q + r * block.group * head_dim);
-  }
-  float* out = scratch.state.floats(n * (padded + 2));
-  float* maxima = out + n * padded;
-  float* sums = maxima + n;
-  std::fill(out, maxima, 0.0f);
-  std::fill(maxima, sums, -std::numeric_limits<float>::infinity());
-  std::fill(sums, sums + n, 0.0f);
-  scratch.visible.resize(static_cast<std::size_t>(n));
-  float* keys = scratch.keys.floats(head_dim * kKvPageTokens);
-  float* values = scratch.values.floats(padded * kKvPageTokens);
-  std::fill(values, values + padded * kKvPageTokens, 0.0f);
-  float* scores = scratch.scores.floats(n * kKvPageTokens);
-
-  for (std::int64_t key = 0; key < block.n_keys; key += kKvPageTokens) {
-    const KeyTile tile = key_rows(key);
-    const std::int64_t n_here = std::min<std::int64_t>(kKvPageTokens, block.n_keys - key);
-    for (std::int64_t j = 0; j < kKvPageTokens; ++j) {
-      float row[cpu::kMaxHeadDim] = {};
-      if (j < n_here) rows(tile.type).widen(tile.keys + j * tile.stride_bytes, head_dim, row);
-      for (int d = 0; d < head_dim; ++d) keys[d * kKvPageTokens + j] = row[d];
-      if (j < n_here) {
-        rows(tile.type).widen(tile.values + j * tile.stride_bytes, head_dim, values + j * padded);
-      } else {
-        std::fill(values + j * padded, values + (j + 1) * padded, 0.0f);
-      }
-    }
-    for (std::int64_t i = 0; i < n; ++i) {
-      const std::int64_t sees =
-          block.is_causal ? std::min(n_here, block.first_position + i / block.group + 1 - key)
-                          : n_here;
-      scratch.visible[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(sees);
-    }
-    kernels_.attention(
-        {q, keys, values, scratch.visible.data(), n, head_dim, scale, scores, maxima, sums, out});
-  }
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (std::int64_t d = 0; d < head_dim; ++d) out[i * padded + d] /= sums[i];
-    rows(block.out.type)
-        .narrow(out + i * padded, head_dim,
-                row_of(block.out, block.first_row + i / block.group) +
-                    (block.first_head + i % block.group) * head_dim * element);
-  }
-}
 
 void CpuBackend::attention_cached(Tensor q, int n_heads, const KvView& kv, int layer, float scale,
                                   Tensor out) {
@@ -379,16 +339,16 @@ void CpuBackend::attention_cached(Tensor q, int n_heads, const KvView& kv, int l
         const int head = static_cast<int>(task % layout.n_kv_heads);
         const std::int64_t n = std::min(block_rows, sequence->n_rows - r);
         const std::int64_t position = sequence->cache_start + r;
-        const HeadBlock block{
+        const cpu::HeadBlock block{
             q, out, sequence->first_row + r, n, head * group, group, position + n, true, position};
-        attend(
-            block, scale, layout.head_dim,
+        cpu::attend(
+            kernels_, block, scale, layout.head_dim,
             [&](std::int64_t key) {
               std::byte* page = sequence->pages[static_cast<std::size_t>(key / kKvPageTokens)];
-              return KeyTile{layout.keys(page, layer, head), layout.values(page, layer, head),
-                             stride, layout.type};
+              return cpu::KeyTile{layout.keys(page, layer, head), layout.values(page, layer, head),
+                                  stride, layout.type};
             },
-            scratch_[static_cast<std::size_t>(thread)]);
+            scratch_[static_cast<std::size_t>(thread)].attention);
       });
 }
 
@@ -408,18 +368,18 @@ void CpuBackend::attention_spans(Tensor q, Tensor k, Tensor v, int n_heads,
       static_cast<std::int64_t>(blocks.size()) * n_heads, [&](std::int64_t task, int thread) {
         const AttentionSpan& span = blocks[static_cast<std::size_t>(task / n_heads)];
         const int head = static_cast<int>(task % n_heads);
-        const HeadBlock block{
+        const cpu::HeadBlock block{
             q,     out, span.q_begin, span.q_end - span.q_begin, head, 1, span.k_end - span.k_begin,
             false, 0};
-        attend(
-            block, scale, head_dim,
+        cpu::attend(
+            kernels_, block, scale, head_dim,
             [&](std::int64_t key) {
               const std::int64_t row = span.k_begin + key,
                                  column = std::int64_t{head} * head_dim * element;
-              return KeyTile{row_of(k, row) + column, row_of(v, row) + column,
-                             k.row_stride * element, k.type};
+              return cpu::KeyTile{row_of(k, row) + column, row_of(v, row) + column,
+                                  k.row_stride * element, k.type};
             },
-            scratch_[static_cast<std::size_t>(thread)]);
+            scratch_[static_cast<std::size_t>(thread)].attention);
       });
 }
 

@@ -14,17 +14,20 @@ namespace qwenvl::cpu {
 #if defined(__x86_64__)
 namespace {
 
-KernelTable with_packed(KernelTable table, const char* name, const PackedKernels& packed) {
+KernelTable with_packed(KernelTable table, const char* name, const PackedKernels& packed,
+                        const Bf16Attention* bf16_attention, const Bf16Linear* bf16_linear) {
   table.name = name;
   table.packed = &packed;
+  table.bf16_attention = bf16_attention;
+  table.bf16_linear = bf16_linear;
   return table;
 }
 
 // Not every compiler knows these names in __builtin_cpu_supports.
-bool has_amx_int8() {
+bool has_amx() {
   unsigned a = 0, b = 0, c = 0, d = 0;
-  constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kTile) && (d & kInt8);
+  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kBf16) && (d & kTile) && (d & kInt8);
 }
 
 bool has_f16c() {
@@ -45,12 +48,16 @@ std::vector<KernelChoice> kernel_choices() {
   const bool has_avx2 =
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
   const bool has_vnni = has_avx512 && __builtin_cpu_supports("avx512vnni");
-  const bool has_amx = has_vnni && has_amx_int8() && may_use_amx();
+  const bool may_amx =
+      has_vnni && __builtin_cpu_supports("avx512bf16") && qwenvl::cpu::has_amx() && may_use_amx();
   // The same arithmetic on plain numbers, with byte products of their own.
-  static const KernelTable amx = with_packed(kernels_avx512, "amx", packed_amx);
-  static const KernelTable vnni = with_packed(kernels_avx512, "avx512_vnni", packed_avx512_vnni);
+  static const KernelTable amx =
+      with_packed(kernels_avx512, "amx", packed_amx, &bf16_attention_amx, &bf16_linear_amx);
+  static const KernelTable vnni =
+      with_packed(kernels_avx512, "avx512_vnni", packed_avx512_vnni, nullptr, nullptr);
   choices.push_back(
-      {&amx, has_amx, "needs AMX with INT8, allowed by the system, and AVX-512 VNNI"});
+      {&amx, may_amx,
+       "needs AMX with INT8 and BF16, allowed by the system, and AVX-512 VNNI and BF16"});
   choices.push_back({&vnni, has_vnni, "needs AVX-512 F, BW, DQ, VL, VNNI and FMA"});
   choices.push_back({&kernels_avx512, has_avx512, "needs AVX-512 F, BW, DQ, VL and FMA"});
   choices.push_back({&kernels_avx2, has_avx2, "needs AVX2, FMA and F16C"});

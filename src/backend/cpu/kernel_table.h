@@ -42,6 +42,40 @@ struct AttentionTile {
   float* out;     // [n_rows, padded head_dim] running weighted sum, starts at 0
 };
 
+// One step of online softmax in bf16: n_rows queries against a tile of kKvPageTokens keys.
+struct Bf16AttentionTile {
+  const bf16* q;                // [n_rows, key_dim], whole sixteens of rows readable
+  const bf16* keys;             // as lay_out_keys leaves them
+  const bf16* values;           // as lay_out_values leaves them
+  const std::int32_t* visible;  // as in AttentionTile
+  std::int64_t n_rows;
+  std::int64_t key_dim, value_dim;  // the head's size, up to whole 32 and 16
+  float scale;
+  float* scores;  // [32, kKvPageTokens] scratch
+  float* maxima;  // of score · scale · log2(e), else as in AttentionTile
+  float* sums;
+  float* out;  // [whole sixteens of rows, value_dim]
+};
+
+struct Bf16Attention {
+  // n rows of head_dim numbers, stride_bytes apart → the layout a kernel wants, zeros behind them.
+  void (*lay_out_keys)(const std::byte* keys, std::int64_t stride_bytes, std::int64_t n,
+                       int head_dim, bf16* out) noexcept;
+  void (*lay_out_values)(const std::byte* values, std::int64_t stride_bytes, std::int64_t n,
+                         int head_dim, bf16* out) noexcept;
+  void (*attend)(const Bf16AttentionTile& tile) noexcept;
+};
+
+// Products of bf16 rows with bf16 weights, in float32.
+struct Bf16Linear {
+  // n ≤ 32 rows of k weights, n_in apart → panel [padded k / 2][32][2], zeros where nothing is.
+  void (*lay_out)(const bf16* w, std::int64_t n_in, std::int64_t n, std::int64_t k,
+                  bf16* panel) noexcept;
+  // c [m, 32] = a [m, padded k] · panelᵀ; whole sixteens of rows of a are readable.
+  void (*multiply)(const bf16* a, std::int64_t m, std::int64_t padded_k, const bf16* panel,
+                   float* c, std::int64_t ldc) noexcept;
+};
+
 struct KernelTable {
   const char* name;
   int tile_weights;  // rows of W that one inner tile takes: blocks of weights are multiples of it
@@ -60,12 +94,17 @@ struct KernelTable {
                std::int64_t ldc) noexcept;
   void (*attention)(const AttentionTile& tile) noexcept;
   const PackedKernels* packed;
+  // Where bf16 is multiplied as it is; else it is widened first.
+  const Bf16Attention* bf16_attention = nullptr;
+  const Bf16Linear* bf16_linear = nullptr;
 };
 
 extern const KernelTable kernels_portable;
 #if defined(__x86_64__)
 extern const KernelTable kernels_avx2;
 extern const KernelTable kernels_avx512;
+extern const Bf16Attention bf16_attention_amx;
+extern const Bf16Linear bf16_linear_amx;
 #endif
 
 }  // namespace qwenvl::cpu

@@ -13,6 +13,7 @@
 
 #include "backend/cpu/packed_kernels.h"
 #include "backend/cpu/target.h"
+#include "core/numbers.h"
 
 namespace qwenvl::cpu {
 
@@ -35,21 +36,9 @@ namespace qwenvl::cpu {
 namespace {
 
 #include "backend/cpu/packed_quantise_avx512.inl"
+#include "backend/cpu/tiles_amx.inl"
 
 constexpr std::int64_t kFewRows = 6;  // up to here tiles would be mostly empty
-
-struct alignas(64) TileConfig {
-  std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  std::uint16_t row_bytes[16] = {};
-  std::uint8_t rows[16] = {};
-};
-
-// Eight tiles of 16 rows of 64 bytes: 0 to 3 sums, 4 and 5 of x, 6 and 7 of W.
-void configure_tiles() {
-  TileConfig config;
-  for (int i = 0; i < 8; ++i) config.row_bytes[i] = 64, config.rows[i] = 16;
-  _tile_loadconfig(&config);
-}
 
 using Sums = std::int32_t[4][16][16];  // as tiles 0 to 3: x rows 0, 0, 16, 16 · W rows 0, 16, 0, 16
 
