@@ -135,6 +135,7 @@ ModelComparison compare(const std::string& model, const std::string& other, int 
   const auto expected = ask_all(model), got = ask_all(other);
   ModelComparison result;
   result.n_prompts = static_cast<int>(asked.size());
+  int n_same = 0;
   for (std::size_t i = 0; i < asked.size(); ++i) {
     if (expected[i].size() != got[i].size() || expected[i].empty()) {
       fail(ErrorKind::bad_request, "compare: vocabularies of {} and {}, expected the same",
@@ -148,8 +149,9 @@ ModelComparison compare(const std::string& model, const std::string& other, int 
     const auto best = [](const std::vector<double>& v) {
       return std::max_element(v.begin(), v.end()) - v.begin();
     };
-    result.top1_agreement += best(p) == best(q) ? 1.0 / result.n_prompts : 0.0;
+    n_same += best(p) == best(q);
   }
+  result.top1_agreement = static_cast<double>(n_same) / result.n_prompts;
   return result;
 }
 

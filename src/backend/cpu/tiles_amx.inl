@@ -2,15 +2,14 @@
 
 struct alignas(64) TileConfig {
   std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  std::uint16_t row_bytes[16] = {};
-  std::uint8_t rows[16] = {};
+  std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
+// Eight tiles of 16 rows of 64 bytes. In static memory: g++ 12 believes that loading a configuration
+// reads eight bytes of it, and would drop what a function stores into the others.
+constinit const TileConfig kTileConfig;
 
-void configure_tiles() {
-  TileConfig config;
-  for (int i = 0; i < 8; ++i) config.row_bytes[i] = 64, config.rows[i] = 16;
-  _tile_loadconfig(&config);
-}
+inline void configure_tiles() { _tile_loadconfig(&kTileConfig); }
 
 // 16 rows of 16 numbers of 32 bits, transposed.
 inline __attribute__((always_inline)) void transpose(__m512i (&r)[16]) {
