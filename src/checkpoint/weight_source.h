@@ -1,5 +1,6 @@
-// Where weights come from, whoever wrote the files: canonical names, shapes, float32 rows on demand.
-// Before: the model argument.   After: conversion and packing, which read a few rows at a time.
+// Where weights come from, whoever wrote the files: canonical names, shapes, float32 rows on
+// demand. Before: the model argument.   After: conversion and packing, which read a few rows at a
+// time.
 //
 //   const auto source = open_weight_source("model-Q4_K_M.gguf");
 //   const StoredTensor& up = source->tensor("model.layers.0.mlp.up_proj.weight");

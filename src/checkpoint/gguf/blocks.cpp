@@ -1,7 +1,7 @@
 // Decodes the blocks of GGUF tensors to float32.
 // Before: gguf.cpp names the type of a tensor.   After: open.cpp hands out rows.
-// Mirrors the block layouts of ggml: what each decodes to is exact in float32 but for the types with
-// a minimum, which round once.
+// Mirrors the block layouts of ggml: what each decodes to is exact in float32 but for the types
+// with a minimum, which round once.
 #include "checkpoint/gguf/blocks.h"
 
 #include <cstring>

@@ -8,10 +8,10 @@
 namespace qwenvl {
 
 struct GgufBlockType {
-  std::uint32_t id;            // in the file
-  const char* name;            // "Q4_K"
-  std::int64_t n_values;       // per block
-  std::int64_t n_bytes;        // per block
+  std::uint32_t id;       // in the file
+  const char* name;       // "Q4_K"
+  std::int64_t n_values;  // per block
+  std::int64_t n_bytes;   // per block
   // n_blocks blocks into n_blocks * n_values numbers; null for types whose size alone is known.
   void (*decode)(const std::byte* blocks, std::int64_t n_blocks, float* out);
 };

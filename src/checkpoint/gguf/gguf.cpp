@@ -78,8 +78,10 @@ class GgufReader {
   // The next n bytes; `what` is being read, for the message when the file ends.
   const std::byte* take(std::uint64_t n, std::string_view what) {
     if (n > left()) {
-      fail(ErrorKind::bad_file, "{}: {} takes {} bytes at byte {}, but the file has only {} left; "
-           "it is truncated or damaged", where_, what, n, at_, left());
+      fail(ErrorKind::bad_file,
+           "{}: {} takes {} bytes at byte {}, but the file has only {} left; "
+           "it is truncated or damaged",
+           where_, what, n, at_, left());
     }
     const std::byte* begin = file_.data() + at_;
     at_ += n;
@@ -101,8 +103,8 @@ class GgufReader {
   std::string name(std::string_view what) {
     const std::string_view found = text(what);
     if (found.empty() || found.size() > kMaxNameBytes) {
-      fail(ErrorKind::bad_file, "{}: {} has {} bytes, expected 1 to {}", where_, what,
-           found.size(), kMaxNameBytes);
+      fail(ErrorKind::bad_file, "{}: {} has {} bytes, expected 1 to {}", where_, what, found.size(),
+           kMaxNameBytes);
     }
     return std::string(found);
   }
@@ -110,8 +112,8 @@ class GgufReader {
   std::uint64_t count(std::string_view what, std::uint64_t least_bytes) {
     const auto n = number<std::uint64_t>(what);
     if (n > left() / least_bytes) {
-      fail(ErrorKind::bad_file, "{}: {} is {}, more than the {} bytes left could hold", where_, what,
-           n, left());
+      fail(ErrorKind::bad_file, "{}: {} is {}, more than the {} bytes left could hold", where_,
+           what, n, left());
     }
     return n;
   }
@@ -122,8 +124,10 @@ class GgufReader {
     }
     const auto version = number<std::uint32_t>("the version");
     if ((version & 0xffffu) == 0) {
-      fail(ErrorKind::unsupported, "{}: version {:#x}, a big-endian GGUF file; convert the model "
-           "again for little-endian machines", where_, version);
+      fail(ErrorKind::unsupported,
+           "{}: version {:#x}, a big-endian GGUF file; convert the model "
+           "again for little-endian machines",
+           where_, version);
     }
     if (version != 2 && version != 3) {
       fail(ErrorKind::unsupported, "{}: GGUF version {}, expected 2 or 3", where_, version);
@@ -131,8 +135,10 @@ class GgufReader {
     n_tensors_ = number<std::uint64_t>("the number of tensors");
     n_values_ = count("the number of metadata values", kMinValueBytes);
     if (n_tensors_ > left() / kMinTensorBytes) {
-      fail(ErrorKind::bad_file, "{}: the number of tensors is {}, more than the {} bytes left could "
-           "hold", where_, n_tensors_, left());
+      fail(ErrorKind::bad_file,
+           "{}: the number of tensors is {}, more than the {} bytes left could "
+           "hold",
+           where_, n_tensors_, left());
     }
   }
 
@@ -174,14 +180,17 @@ class GgufReader {
   void refuse_split() const {
     const auto n = result_.metadata.integer("split.count", 0, 1 << 16).value_or(0);
     if (n > 1) {
-      fail(ErrorKind::unsupported, "{}: one of {} parts of a split file; join them first "
-           "(llama-gguf-split --merge)", where_, n);
+      fail(ErrorKind::unsupported,
+           "{}: one of {} parts of a split file; join them first "
+           "(llama-gguf-split --merge)",
+           where_, n);
     }
   }
 
   void read_alignment() {
-    alignment_ = static_cast<std::uint64_t>(
-        result_.metadata.integer("general.alignment", 1, kMaxAlignment).value_or(kDefaultAlignment));
+    alignment_ =
+        static_cast<std::uint64_t>(result_.metadata.integer("general.alignment", 1, kMaxAlignment)
+                                       .value_or(kDefaultAlignment));
     if ((alignment_ & (alignment_ - 1)) != 0) {
       fail(ErrorKind::bad_file, "{}: general.alignment is {}, expected a power of two", where_,
            alignment_);
@@ -210,8 +219,8 @@ class GgufReader {
     const auto width = static_cast<std::uint64_t>(shape[shape.rank() - 1]);
     const auto block = static_cast<std::uint64_t>(type.n_values);
     if (width % block != 0) {
-      fail(ErrorKind::bad_file, "{}: tensor {} is {} of {}, whose rows come in blocks of {}", where_,
-           quoted(tensor), shape.str(), type.name, block);
+      fail(ErrorKind::bad_file, "{}: tensor {} is {} of {}, whose rows come in blocks of {}",
+           where_, quoted(tensor), shape.str(), type.name, block);
     }
     std::uint64_t n = width / block * static_cast<std::uint64_t>(type.n_bytes);
     for (int i = 0; i + 1 < shape.rank(); ++i) {
@@ -231,24 +240,28 @@ class GgufReader {
     const auto id = number<std::uint32_t>("the type of " + quoted(tensor));
     const GgufBlockType* type = find_gguf_block_type(id);
     if (!type) {
-      fail(ErrorKind::bad_file, "{}: tensor {} has the unknown type {}", where_, quoted(tensor), id);
+      fail(ErrorKind::bad_file, "{}: tensor {} has the unknown type {}", where_, quoted(tensor),
+           id);
     }
     const auto offset = number<std::uint64_t>("the offset of " + quoted(tensor));
     const std::uint64_t n_bytes = bytes_of(tensor, shape, *type);
     if (offset % alignment_ != 0) {
-      fail(ErrorKind::bad_file, "{}: tensor {} is at data byte {}, expected a multiple of {}", where_,
-           quoted(tensor), offset, alignment_);
+      fail(ErrorKind::bad_file, "{}: tensor {} is at data byte {}, expected a multiple of {}",
+           where_, quoted(tensor), offset, alignment_);
     }
     const auto [at, is_new] = result_.tensors.emplace(tensor, GgufTensor{type, shape, {}});
     if (!is_new) fail(ErrorKind::bad_file, "{}: tensor {} is there twice", where_, quoted(tensor));
-    if (offset > file_.size() || n_bytes > file_.size() - offset) refuse_end(tensor, offset, n_bytes);
+    if (offset > file_.size() || n_bytes > file_.size() - offset)
+      refuse_end(tensor, offset, n_bytes);
     extents_.push_back({offset, offset + n_bytes, &at->first});
   }
 
   [[noreturn]] void refuse_end(const std::string& tensor, std::uint64_t offset,
                                std::uint64_t n_bytes) const {
-    fail(ErrorKind::bad_file, "{}: tensor {} takes {} bytes at data byte {}, past the end of the "
-         "file; it is truncated", where_, quoted(tensor), n_bytes, offset);
+    fail(ErrorKind::bad_file,
+         "{}: tensor {} takes {} bytes at data byte {}, past the end of the "
+         "file; it is truncated",
+         where_, quoted(tensor), n_bytes, offset);
   }
 
   std::uint64_t aligned(std::uint64_t n) const { return (n + alignment_ - 1) & ~(alignment_ - 1); }

@@ -35,7 +35,7 @@ enum class GgufType : std::uint32_t {
 
 // A value of the metadata, still in the file; its extent has been walked and lies inside.
 struct GgufValue {
-  GgufType type;                     // of the elements, when it is a list
+  GgufType type;  // of the elements, when it is a list
   bool is_list = false;
   std::uint64_t count = 1;           // elements
   std::span<const std::byte> bytes;  // the elements, without the list's own header
@@ -58,8 +58,7 @@ class GgufMetadata {
   std::optional<std::string> text(const std::string& key) const;
   std::optional<std::vector<std::int64_t>> integers(const std::string& key, std::int64_t low,
                                                     std::int64_t high) const;
-  std::optional<std::vector<double>> numbers(const std::string& key, double low,
-                                             double high) const;
+  std::optional<std::vector<double>> numbers(const std::string& key, double low, double high) const;
   // Calls back with each text of a list, in order; they point into the file.
   bool each_text(const std::string& key,
                  const std::function<void(std::size_t i, std::string_view text)>& use) const;

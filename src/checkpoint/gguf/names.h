@@ -16,7 +16,7 @@ std::string name_from_language_gguf(std::string_view name);
 struct VisionName {
   enum class Piece {
     whole,
-    query,   // of attn.qkv, rows in this order
+    query,  // of attn.qkv, rows in this order
     key,
     value,
     first_frame,  // of the patch embedding, which looks at two frames

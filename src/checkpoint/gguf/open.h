@@ -19,7 +19,6 @@ WeightSource::Tensors tensors_from_gguf(const GgufFile& language, const std::str
                                         const GgufFile& vision, const std::string& vision_file);
 
 // The .gguf files of a folder: projectors (named *mmproj*), or the others. Sorted.
-std::vector<std::filesystem::path> gguf_files(const std::filesystem::path& folder,
-                                              bool projectors);
+std::vector<std::filesystem::path> gguf_files(const std::filesystem::path& folder, bool projectors);
 
 }  // namespace qwenvl

@@ -87,8 +87,7 @@ class StackedTensor : public StoredTensor {
 class FramesTensor : public StoredTensor {
  public:
   explicit FramesTensor(std::vector<Part> parts)
-      : StoredTensor(shape_of(parts[0]->shape(), parts.size()), format_of(parts),
-                     parts[0]->file()),
+      : StoredTensor(shape_of(parts[0]->shape(), parts.size()), format_of(parts), parts[0]->file()),
         parts_(std::move(parts)) {}
 
  private:
@@ -116,10 +115,11 @@ class FramesTensor : public StoredTensor {
 Part readable(const std::string& name, const GgufTensor& tensor, const std::string& where,
               const std::string& file) {
   if (!tensor.type->decode) {
-    fail(ErrorKind::unsupported,
-         "{}: tensor {} is stored as {}, which qwenvl does not read; expected F32, F16, BF16, Q4_0, "
-         "Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K or Q8_K",
-         where, quoted(name), tensor.type->name);
+    fail(
+        ErrorKind::unsupported,
+        "{}: tensor {} is stored as {}, which qwenvl does not read; expected F32, F16, BF16, Q4_0, "
+        "Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K or Q8_K",
+        where, quoted(name), tensor.type->name);
   }
   return std::make_unique<BlockTensor>(tensor, file);
 }
@@ -140,7 +140,8 @@ std::string mended(const std::string& name, const GgufFile& vision) {
       vision.metadata.integer("clip.vision.embedding_length", 1, INT32_MAX).value_or(0);
   if (shape[1] != width || shape[0] == width) return name;  // [width, inner] is as it should be
   const bool is_up = name.compare(at, 8, ".ffn_up.") == 0;
-  return name.substr(0, at) + (is_up ? ".ffn_down." : ".ffn_up.") + name.substr(at + (is_up ? 8 : 10));
+  return name.substr(0, at) + (is_up ? ".ffn_down." : ".ffn_up.") +
+         name.substr(at + (is_up ? 8 : 10));
 }
 
 // Pieces of one published tensor, by their place in it.

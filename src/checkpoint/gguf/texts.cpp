@@ -1,7 +1,8 @@
 // config.json, preprocessor_config.json and generation_config.json from the metadata of two files.
 // Before: gguf.cpp.   After: models/qwen2_5_vl/config.cpp parses the texts and checks them further.
-// Mirrors the keys llama.cpp's converter writes for these models. What it does not write is the same
-// in every published Qwen2.5-VL: temporal patch 2, merge 2, windows of 112 pixels, 2 tokens a second.
+// Mirrors the keys llama.cpp's converter writes for these models. What it does not write is the
+// same in every published Qwen2.5-VL: temporal patch 2, merge 2, windows of 112 pixels, 2 tokens a
+// second.
 #include "checkpoint/gguf/texts.h"
 
 #include <nlohmann/json.hpp>
@@ -65,8 +66,9 @@ Json rope_scaling(const GgufMetadata& data) {
     fail(ErrorKind::bad_file, "{}: '{}' is [{}], expected three numbers and a zero", data.where(),
          key, fmt::join(sections, ", "));
   }
-  Json rope = {{"type", "mrope"},
-               {"mrope_section", std::vector<std::int64_t>(sections.begin(), sections.begin() + 3)}};
+  Json rope = {
+      {"type", "mrope"},
+      {"mrope_section", std::vector<std::int64_t>(sections.begin(), sections.begin() + 3)}};
   const std::string type = data.text("qwen2vl.rope.scaling.type").value_or("none");
   if (type == "none") return rope;
   if (type != "yarn") {
@@ -135,6 +137,15 @@ void add_media_tokens(const GgufMetadata& data, Json& config) {
   }
 }
 
+// The file has float32; where that is a published number rounded, the number itself is meant, and
+// pixels become the same bits as with the published folder.
+double published_colour(double value) {
+  for (double published : {0.48145466, 0.4578275, 0.40821073, 0.26862954, 0.26130258, 0.27577711}) {
+    if (static_cast<float>(published) == static_cast<float>(value)) return published;
+  }
+  return value;
+}
+
 }  // namespace
 
 std::string config_json_from_gguf(const GgufFile& language, const GgufFile& vision) {
@@ -173,7 +184,8 @@ std::string config_json_from_gguf(const GgufFile& language, const GgufFile& visi
 std::string preprocessor_config_json_from_gguf(const GgufFile& vision) {
   const GgufMetadata& data = vision.metadata;
   const auto triple = [&](const char* key, double low) {
-    const auto found = data.required(key, data.numbers(key, low, 10));
+    auto found = data.required(key, data.numbers(key, low, 10));
+    for (double& value : found) value = published_colour(value);
     if (found.size() != 3) {
       fail(ErrorKind::bad_file, "{}: '{}' has {} numbers, expected 3", data.where(), key,
            found.size());

@@ -1,6 +1,7 @@
 // AWQ matrices ("gemm" layout) as rows of float32.
 // Before: folder_source.cpp.   After: rows.
-// Mirrors the unpacking of AutoAWQ: W[k, n] = (q - z) * scale[k / group, n], stored [inputs, outputs].
+// Mirrors the unpacking of AutoAWQ: W[k, n] = (q - z) * scale[k / group, n], stored [inputs,
+// outputs].
 //
 //   qweight  int32 [K, N / 8]      eight outputs of one input per word, in the order below
 //   qzeros   int32 [K / group, N / 8]   packed the same way
@@ -85,8 +86,7 @@ StoredTensorPointer read_awq(const ModuleTensors& parts, const QuantizationSchem
   }
   const std::int64_t n_inputs = words.shape[0], n_outputs = words.shape[1] * kPerWord;
   const std::int64_t n_groups = groups_of(n_inputs, scheme.group_size);
-  const TensorEntry& zeros =
-      parts.take("qzeros", {DType::i32}, {n_groups, n_outputs / kPerWord});
+  const TensorEntry& zeros = parts.take("qzeros", {DType::i32}, {n_groups, n_outputs / kPerWord});
   const TensorEntry& scales =
       parts.take("scales", {DType::f16, DType::bf16, DType::f32}, {n_groups, n_outputs});
   const std::int64_t group_size = scheme.group_size < 0 ? n_inputs : scheme.group_size;

@@ -185,8 +185,7 @@ StoredTensorPointer read_bitsandbytes_4bit(const ModuleTensors& parts, const Ten
          weight.bytes.size(), (n_values + 1) / 2, shape.str());
   }
   Magnitudes magnitudes = read_magnitudes(parts, state, groups_of(n_values, block));
-  const std::string format =
-      "bitsandbytes " + quant_type + (magnitudes.is_nested ? " nested" : "");
+  const std::string format = "bitsandbytes " + quant_type + (magnitudes.is_nested ? " nested" : "");
   return std::make_unique<FourBitTensor>(
       shape, format, parts.file_of("quant_state.bitsandbytes__" + quant_type), weight,
       parts.floats("quant_map", 16), std::move(magnitudes), block);

@@ -70,8 +70,8 @@ class FolderSource : public WeightSource {
     if (!name.ends_with(kEnding)) return;
     const std::string prefix = name.substr(0, name.size() - kEnding.size() + 1);
     const ModuleTensors parts(checkpoint_, prefix, used_);
-    add(prefix + "weight", scheme_.method == Method::awq ? read_awq(parts, scheme_)
-                                                         : read_gptq(parts, scheme_));
+    add(prefix + "weight",
+        scheme_.method == Method::awq ? read_awq(parts, scheme_) : read_gptq(parts, scheme_));
   }
 
   void add_bitsandbytes(const std::string& name, const TensorEntry& entry) {
@@ -92,9 +92,8 @@ class FolderSource : public WeightSource {
 
   void add_plain(const std::string& name, const TensorEntry& entry) {
     if (!is_floating(entry.type)) {
-      fail(ErrorKind::bad_file,
-           "{}: tensor {} is {} and part of no quantised matrix; {}", checkpoint_.folder().string(),
-           quoted(name), name_of(entry.type),
+      fail(ErrorKind::bad_file, "{}: tensor {} is {} and part of no quantised matrix; {}",
+           checkpoint_.folder().string(), quoted(name), name_of(entry.type),
            scheme_.method == Method::none
                ? "config.json has no quantization_config, which would say what it is"
                : "expected bf16, f16 or f32");

@@ -79,8 +79,7 @@ class GptqTensor : public StoredTensor {
         read_floats(parts_.scales, g * n_rows() + row, 1, &group.scale);
         const auto word =
             at<std::uint32_t>(parts_.zeros, g * (n_rows() / per_word) + row / per_word);
-        const int stored =
-            static_cast<int>(word >> (row % per_word * parts_.bits)) & mask;
+        const int stored = static_cast<int>(word >> (row % per_word * parts_.bits)) & mask;
         group.zero = parts_.zeros_are_one_less ? (stored + 1) & mask : stored;
       }
     }
@@ -131,15 +130,15 @@ StoredTensorPointer read_gptq(const ModuleTensors& parts, const QuantizationSche
   gptq.zeros_are_one_less = scheme.zeros_are_one_less;
   gptq.words = words;
   gptq.zeros = parts.take("qzeros", {DType::i32}, {gptq.n_groups, n_outputs / per_word});
-  gptq.scales = parts.take("scales", {DType::f16, DType::bf16, DType::f32},
-                           {gptq.n_groups, n_outputs});
+  gptq.scales =
+      parts.take("scales", {DType::f16, DType::bf16, DType::f32}, {gptq.n_groups, n_outputs});
   gptq.groups = parts.find("g_idx");
   if (gptq.groups) {
     check_groups(parts, parts.take("g_idx", {DType::i32}, {n_inputs}), gptq.n_groups);
   }
-  return std::make_unique<GptqTensor>(
-      Shape{n_outputs, n_inputs}, fmt::format("gptq {}-bit g{}", scheme.bits, gptq.group_size),
-      parts.file_of("qweight"), gptq);
+  return std::make_unique<GptqTensor>(Shape{n_outputs, n_inputs},
+                                      fmt::format("gptq {}-bit g{}", scheme.bits, gptq.group_size),
+                                      parts.file_of("qweight"), gptq);
 }
 
 }  // namespace qwenvl

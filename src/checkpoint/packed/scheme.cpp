@@ -29,8 +29,8 @@ class Settings {
   std::int64_t integer(const char* key, std::int64_t low, std::int64_t high) const {
     const Json& value = at(key);
     if (value.is_null()) fail(ErrorKind::bad_file, "{}: '{}' is missing", where_, key);
-    const bool is_small = value.is_number_integer() && (!value.is_number_unsigned() ||
-                                                        value.get<std::uint64_t>() <= INT32_MAX);
+    const bool is_small = value.is_number_integer() &&
+                          (!value.is_number_unsigned() || value.get<std::uint64_t>() <= INT32_MAX);
     if (!is_small || value.get<std::int64_t>() < low || value.get<std::int64_t>() > high) {
       wrong(key, value, fmt::format("a whole number from {} to {}", low, high));
     }

@@ -10,7 +10,7 @@ namespace qwenvl {
 struct QuantizationScheme {
   enum class Method { none, awq, gptq, bitsandbytes } method = Method::none;
   int bits = 16;
-  std::int64_t group_size = -1;  // input columns that share a scale; -1: all
+  std::int64_t group_size = -1;     // input columns that share a scale; -1: all
   bool zeros_are_one_less = false;  // GPTQ's first format stores zero - 1
 };
 
