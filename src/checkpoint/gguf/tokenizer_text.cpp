@@ -20,12 +20,15 @@ constexpr const char* kMerges = "tokenizer.ggml.merges";
 
 // What comes before and after the vocabulary, which is written as it is read: as a tree it would
 // take many times its size. The regular expression is the one of the Qwen2 family.
-constexpr const char* kPreTokenizer = R"json({"type": "Sequence", "pretokenizers": [
-{"type": "Split", "pattern": {"Regex": "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
- "behavior": "Isolated", "invert": false},
-{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false}]})json";
+constexpr const char* kPreTokenizer =
+    R"json({"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": ")json"
+    R"json((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|)json"
+    R"json( ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+)json"
+    R"json("}, "behavior": "Isolated", "invert": false}, {"type": "ByteLevel", )json"
+    R"json("add_prefix_space": false, "trim_offsets": false, "use_regex": false}]})json";
 constexpr const char* kByteLevel =
-    R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false})";
+    R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, )"
+    R"("use_regex": false})";
 
 // The converter calls every token that looks like <|…|> special; the published tokenizer does not
 // call these so, and keeps them when special tokens are dropped from answers.
