@@ -17,6 +17,7 @@ build=build/fuzz
 seeds() {
   case $1 in
     safetensors_fuzz) find tests/golden -name '*.safetensors' -size -64k 2>/dev/null ;;
+    gguf_fuzz) find tests/golden -name '*.gguf' -size -64k 2>/dev/null ;;
     config_fuzz) find tests/golden -name '*config*.json' -size -64k 2>/dev/null ;;
     image_fuzz) find tests/golden tests/media -size -64k \( -name '*.jpg' -o -name '*.jpeg' -o -name '*.png' \
       -o -name '*.webp' -o -name '*.gif' -o -name '*.bmp' -o -name '*.tif' -o -name '*.tiff' \) 2>/dev/null ;;

@@ -26,3 +26,4 @@ for preset in tiny tiny-untied; do
     .venv/bin/python tools/make_checkpoint.py --preset "$preset" "$folder"
 done
 .venv/bin/python tools/golden/make_model_golden.py
+.venv/bin/python tools/golden/make_foreign_golden.py
