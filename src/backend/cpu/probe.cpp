@@ -24,8 +24,9 @@ namespace qwenvl::cpu {
 namespace {
 
 constexpr std::size_t kHugePage = 2u << 20;
-constexpr std::size_t kBlockBytes = 4u << 20;  // one thread reads this much before the next is taken
-constexpr double kPassSeconds = 0.01;          // of one timed run of a peak loop
+constexpr std::size_t kBlockBytes = 4u
+                                    << 20;  // one thread reads this much before the next is taken
+constexpr double kPassSeconds = 0.01;       // of one timed run of a peak loop
 
 struct Loops {
   const PeakLoop* int8 = &kPortableInt8;

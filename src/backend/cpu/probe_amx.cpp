@@ -1,5 +1,6 @@
 // The probe's loops for x86-64 with tile products (AMX).
-// Each call configures the tiles of its thread and releases them: a thread keeps none between calls.
+// Each call configures the tiles of its thread and releases them: a thread keeps none between
+// calls.
 #if defined(__x86_64__)
 
 #include <immintrin.h>
@@ -18,8 +19,8 @@ struct alignas(64) TileShapes {
   std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 
-// Static: g++ 12 believes that the instruction reads eight bytes, and would not write the others of a
-// local one.
+// Static: g++ 12 believes that the instruction reads eight bytes, and would not write the others of
+// a local one.
 constinit const TileShapes kTileShapes;
 
 constexpr int kProducts = 4;  // of one iteration: tiles 0 … 3 are the sums, as in a 32 x 32 block

@@ -31,18 +31,17 @@ void f32_peak(std::int64_t n) noexcept {
 void int8_peak(std::int64_t n) noexcept {
   const __m256i a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(2), ones = _mm256_set1_epi16(1);
 #define QWENVL_ZERO(i) __m256i sum##i = _mm256_setzero_si256();
-#define QWENVL_STEP(i)                                      \
-  {                                                         \
-    __m256i pairs;                                          \
-    __asm__ volatile(                                       \
-        "vpmaddubsw %2, %3, %1\n\t"                         \
-        "vpmaddwd %1, %4, %1\n\t"                           \
-        "vpaddd %1, %0, %0"                                 \
-        : "+x"(sum##i), "=&x"(pairs)                        \
-        : "x"(a), "x"(b), "x"(ones));                       \
+#define QWENVL_STEP(i)                \
+  {                                   \
+    __m256i pairs;                    \
+    __asm__ volatile(                 \
+        "vpmaddubsw %2, %3, %1\n\t"   \
+        "vpmaddwd %1, %4, %1\n\t"     \
+        "vpaddd %1, %0, %0"           \
+        : "+x"(sum##i), "=&x"(pairs)  \
+        : "x"(a), "x"(b), "x"(ones)); \
   }
-  QWENVL_ZERO(0) QWENVL_ZERO(1) QWENVL_ZERO(2) QWENVL_ZERO(3)
-  for (; n > 0; --n) {
+  QWENVL_ZERO(0) QWENVL_ZERO(1) QWENVL_ZERO(2) QWENVL_ZERO(3) for (; n > 0; --n) {
     QWENVL_STEP(0) QWENVL_STEP(1) QWENVL_STEP(2) QWENVL_STEP(3)
   }
 #undef QWENVL_STEP

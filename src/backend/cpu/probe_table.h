@@ -1,7 +1,6 @@
-// What a machine can do at most, one instruction set at a time: loops that only read, and loops that
-// only multiply and add in registers.
-// Before: probe.cpp picks what this machine can run.   After: their times are the limits that
-// `qwenvl bench` measures everything against.
+// What a machine can do at most, one instruction set at a time: loops that only read, and loops
+// that only multiply and add in registers. Before: probe.cpp picks what this machine can run.
+// After: their times are the limits that `qwenvl bench` measures everything against.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +10,8 @@ namespace qwenvl::cpu {
 
 // Sum, dot product or tile product repeated in registers: no memory is touched.
 struct PeakLoop {
-  const char* name;                     // "AMX int8", "AVX-512 VNNI", …
-  std::int64_t operations;              // of one iteration; a multiplication and an addition are two
+  const char* name;         // "AMX int8", "AVX-512 VNNI", …
+  std::int64_t operations;  // of one iteration; a multiplication and an addition are two
   void (*run)(std::int64_t n) noexcept;  // n iterations on the calling thread
 };
 
