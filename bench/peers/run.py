@@ -10,6 +10,7 @@ agree and nothing else ran meanwhile. docs/performance.md says why.
 """
 import argparse
 import fcntl
+import html
 import json
 import os
 import pathlib
@@ -23,13 +24,14 @@ import time
 
 HERE = pathlib.Path(__file__).parent
 STAGES = ["encode-512", "prefill", "ttft-512", "decode"]
+PEER_SIDE = 504           # pixels: what a picture of 512 x 512 becomes for us
 PROBES = ["read_gbps", "int8_gops", "bf16_gops"]
 PROBES_WITHIN = 0.15      # relative difference of the probes before and after a round
 MOST_STEAL = 0.01         # share of processor time taken by the machine's owner
 MOST_FOREIGN = 0.03       # share taken by other processes
 IDLE = 0.93               # of all processors, for IDLE_SECONDS, before a round begins
 IDLE_SECONDS = 1.5
-LANGUAGE, VISION, OPENVINO = "language-q4_0.gguf", "vision-bf16.gguf", "openvino-int4"
+LANGUAGE, VISION = "language-q4_0.gguf", "vision-bf16.gguf"
 
 
 # ---- files -----------------------------------------------------------------------------------
@@ -39,16 +41,18 @@ def make(arguments):
     model = str(arguments.model)
     tool = [sys.executable, str(HERE / "make_gguf.py"), model]
     exporter = pathlib.Path(sys.executable).with_name("optimum-cli")
-    # int4 decoder (groups of 128) and int8 for the tower, embedding and head: its usual setting.
+    # int4: the decoder in groups of 128, int8 for the tower, embedding and head, its usual setting.
+    openvino = openvino_folder(arguments)
+    groups = ["--group-size", "128"] if arguments.openvino_weights == "int4" else []
     steps = {
         LANGUAGE: [*tool, "{out}", "--type", "q4_0"],
         VISION: [*tool, "{out}", "--vision", "--type", "bf16"],
-        OPENVINO: [str(exporter), "export", "openvino", "--model", model, "--task",
-                   "image-text-to-text", "--weight-format", "int4", "--group-size", "128", "{out}"],
+        openvino: [str(exporter), "export", "openvino", "--model", model, "--task",
+                   "image-text-to-text", "--weight-format", arguments.openvino_weights, *groups, "{out}"],
     }
     for name, command in steps.items():
         out = arguments.files / name
-        if name not in wanted_files(arguments.engines) or out.exists():
+        if name not in wanted_files(arguments) or out.exists():
             continue
         # Under another name until it is whole.
         partial = out.with_name("partial-" + name)
@@ -57,9 +61,14 @@ def make(arguments):
         partial.rename(out)
 
 
-def wanted_files(engines):
-    return [name for engine, names in (("llama.cpp", [LANGUAGE, VISION]), ("openvino", [OPENVINO]))
-            if engine in engines for name in names]
+def openvino_folder(arguments):
+    return "openvino-" + arguments.openvino_weights
+
+
+def wanted_files(arguments):
+    files = {"llama.cpp": [LANGUAGE, VISION], "openvino": [openvino_folder(arguments)],
+             "transformers": []}
+    return [name for engine in arguments.engines for name in files[engine]]
 
 
 # ---- the machine -----------------------------------------------------------------------------
@@ -94,7 +103,7 @@ def own_seconds():
 
 def peer_command(script, arguments, *files):
     return [sys.executable, str(HERE / script), *map(str, files), "--threads", str(arguments.threads),
-            "--side", str(arguments.side), "--prompt-tokens", str(arguments.prompt_tokens),
+            "--side", str(PEER_SIDE), "--prompt-tokens", str(arguments.prompt_tokens),
             "--answer-tokens", str(arguments.answer_tokens)]
 
 
@@ -109,7 +118,7 @@ def commands_of(arguments):
             str(arguments.answer_tokens), "--stages", ",".join(STAGES), "--json", "-"]
     peers = {
         "llama.cpp": peer_command("peer_llama.py", arguments, files / LANGUAGE, files / VISION),
-        "openvino": peer_command("peer_openvino.py", arguments, files / OPENVINO),
+        "openvino": peer_command("peer_openvino.py", arguments, files / openvino_folder(arguments)),
         "transformers": peer_command("peer_transformers.py", arguments, arguments.model),
     }
     return list(ours), {**ours, **{name: peers[name] for name in arguments.engines}}
@@ -232,7 +241,7 @@ def plot_of(rows):
     for i, row in enumerate(rows):
         y = top + row_height * i
         x = [names + scale * row[key] for key in ("least", "ratio", "most")]
-        label = f"{row['stage']}: {row['ours']} against {row['peer']}"
+        label = html.escape(f"{row['stage']}: {row['ours']} against {row['peer']}")
         parts.append(
             f'<text x="{names - 8}" y="{y + 15}" text-anchor="end">{label}</text>'
             f'<rect x="{names}" y="{y + 3}" width="{x[1] - names:.1f}" height="16" fill="#2a6fbb"/>'
@@ -245,7 +254,7 @@ def plot_of(rows):
 
 
 def run(arguments):
-    missing = [name for name in wanted_files(arguments.engines)
+    missing = [name for name in wanted_files(arguments)
                if not (arguments.files / name).exists()]
     if missing:
         sys.exit(f"run.py: {arguments.files} lacks {', '.join(missing)}; write them with: run.py make")
@@ -297,14 +306,13 @@ def main():
         command.add_argument("files", type=pathlib.Path, help="folder of the peers' files")
         command.add_argument("--engines", type=engine_list, default=engine_list(
             "llama.cpp,openvino,transformers"), help="some of llama.cpp,openvino,transformers")
+        command.add_argument("--openvino-weights", choices=("int4", "int8"), default="int4")
     runner.add_argument("--qwenvl", default="build/release/qwenvl")
     runner.add_argument("--ours", action="append", metavar="NAME=MODEL",
                         help="our checkpoints, e.g. int4=FOLDER; may be given several times "
                              "(unset: MODEL itself)")
     runner.add_argument("--rounds", type=at_least(1), default=8)
     runner.add_argument("--threads", type=at_least(1), default=len(os.sched_getaffinity(0)))
-    runner.add_argument("--side", type=at_least(28), default=504,
-                        help="pixels of the peers' picture: what 512 becomes for us")
     runner.add_argument("--prompt-tokens", type=at_least(1), default=350)
     runner.add_argument("--answer-tokens", type=at_least(2), default=64)
     runner.add_argument("--seed", type=int, default=1, help="of the order of engines")
