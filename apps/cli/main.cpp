@@ -1,5 +1,5 @@
 // qwenvl: the command line. Arguments → one of the commands; errors → messages and exit codes.
-// Before: the shell.   After: ask.cpp, chat.cpp, inspect.cpp or tokenize.cpp.
+// Before: the shell.   After: ask.cpp, bench.cpp, chat.cpp, inspect.cpp or tokenize.cpp.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -20,6 +20,7 @@ constexpr const char* kFooter = R"(Examples:
   qwenvl ask photo.jpg "What is this?"
   qwenvl chat
   qwenvl inspect Qwen/Qwen2.5-VL-3B-Instruct
+  qwenvl bench machine
   qwenvl COMMAND --help          explains a command, with examples
 
 The model is --model, or the variable QWENVL_MODEL: a folder, the id of a repository in the Hugging
@@ -71,6 +72,7 @@ int run(int argc, char** argv) {
   add_chat(program, chosen);
   add_inspect(program, chosen);
   add_quantize(program, chosen);
+  add_bench(program, chosen);
   add_tokenize(program, chosen);
 
   if (argc == 1) {

@@ -72,6 +72,12 @@ struct ModelInfo {
   std::vector<std::pair<std::string, std::string>> facts;  // for people, in reading order
 };
 
+// Arithmetic of a step; a multiplication and an addition are two operations.
+struct Work {
+  double linear_ops = 0;     // products with weights
+  double attention_ops = 0;  // scores and weighted sums
+};
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -92,6 +98,12 @@ class Model {
   // One step of any mixture of prompts and continuations → logits [logit_rows, vocabulary] float32.
   virtual void forward(Backend& backend, Workspace& workspace, const Batch& batch, Tensor logits,
                        const Trace* trace = nullptr) const = 0;
+
+  // What encode and forward have to compute at least, counted from the sizes: for benchmarks. The
+  // n_rows tokens follow cache_start others of their sequence.
+  virtual Work encode_work(const Grid& grid) const = 0;
+  virtual Work forward_work(std::int64_t n_rows, std::int64_t cache_start,
+                            std::int64_t n_logit_rows) const = 0;
 };
 
 // The model that config.json's "architectures" names, its weights bound in place: the checkpoint

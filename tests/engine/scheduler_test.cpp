@@ -44,6 +44,11 @@ class FailingModel final : public Model {
       for (const TokenId id : {kPoison, kMemory, kForeign}) logits.row<float>(row)[id] = -1e4f;
     }
   }
+  Work encode_work(const Grid& grid) const override { return model_->encode_work(grid); }
+  Work forward_work(std::int64_t n_rows, std::int64_t cache_start,
+                    std::int64_t n_logit_rows) const override {
+    return model_->forward_work(n_rows, cache_start, n_logit_rows);
+  }
 
  private:
   const std::unique_ptr<Model> model_;

@@ -8,6 +8,7 @@
 #include "models/qwen2_5_vl/prompt.h"
 #include "models/qwen2_5_vl/vision.h"
 #include "models/qwen2_5_vl/weights.h"
+#include "models/qwen2_5_vl/work.h"
 
 namespace qwenvl::qwen2_5_vl {
 namespace {
@@ -91,6 +92,15 @@ class Qwen25VL final : public Model {
                const Trace* trace) const override {
     decode_step(backend, workspace, config_.text, weights_.language, frequencies_, batch,
                 info_.compute, logits, trace);
+  }
+
+  Work encode_work(const Grid& grid) const override {
+    return qwen2_5_vl::encode_work(config_.vision, grid);
+  }
+
+  Work forward_work(std::int64_t n_rows, std::int64_t cache_start,
+                    std::int64_t n_logit_rows) const override {
+    return qwen2_5_vl::forward_work(config_.text, n_rows, cache_start, n_logit_rows);
   }
 
  private:
