@@ -36,6 +36,8 @@ constexpr const char* kExamples = R"(Formats:
 Examples:
   qwenvl quantize Qwen/Qwen2.5-VL-3B-Instruct qwen-int4
   qwenvl quantize model-folder model-int8 --format int8 --report report.json
+  qwenvl quantize model-Q4_K_M.gguf qwen-int4     # with its mmproj file beside it
+  qwenvl quantize model-AWQ qwen-bf16 --format bf16
   qwenvl ask --model qwen-int4 photo.jpg "What is this?")";
 
 std::string megabytes(std::uint64_t bytes) {
@@ -83,7 +85,7 @@ std::string table_of(const QuantizeReport& report) {
 Json json_of(const Options& options, const QuantizeReport& report,
              const ModelComparison* comparison) {
   Json json = {{"format", options.format},
-               {"bytes_before", report.bytes_before},
+
                {"bytes", report.bytes},
                {"seconds", report.seconds}};
   if (comparison) {
@@ -97,15 +99,22 @@ Json json_of(const Options& options, const QuantizeReport& report,
     json["tensors"].push_back({{"name", tensor.name},
                                {"packing", tensor.packing},
                                {"shape", tensor.shape},
-                               {"bytes_before", tensor.bytes_before},
+                               {"before", tensor.before},
                                {"bytes", tensor.bytes},
                                {"relative_error", tensor.relative_error}});
   }
   return json;
 }
 
+bool is_converted(const QuantizeReport& report) {
+  return std::any_of(report.tensors.begin(), report.tensors.end(), [](const QuantizedTensor& t) {
+    return t.before != "bf16" && t.before != "f16" && t.before != "f32";
+  });
+}
+
 int run_quantize(const Options& options, bool is_json) {
-  const std::string model = chosen_model(options.model);
+  const std::string model =
+      options.model.ends_with(".gguf") ? options.model : chosen_model(options.model);
   Progress line;
   const QuantizeReport report =
       quantize({model, options.out, options.format, options.n_threads},
@@ -115,13 +124,16 @@ int run_quantize(const Options& options, bool is_json) {
                      100.0 * static_cast<double>(done) / static_cast<double>(total), tensor));
                });
   ModelComparison comparison;
-  if (!options.skips_check) {
+  bool has_comparison = false;
+  // Other programs' quantised files have no original to ask.
+  if (!options.skips_check && !is_converted(report)) {
+    has_comparison = true;
     comparison = compare_models(model, options.out, options.n_threads, [&](int done, int total) {
       line.show(fmt::format("compare {} of {} prompts", done, total));
     });
   }
   line.clear();
-  const Json json = json_of(options, report, options.skips_check ? nullptr : &comparison);
+  const Json json = json_of(options, report, has_comparison ? &comparison : nullptr);
   if (!options.report.empty()) {
     std::ofstream file(options.report);
     file << json.dump(1) << "\n";
@@ -133,9 +145,8 @@ int run_quantize(const Options& options, bool is_json) {
     return kExitOk;
   }
   std::string text = table_of(report);
-  text += fmt::format("{}: {} in {:.1f} s, was {}\n", options.out, megabytes(report.bytes),
-                      report.seconds, megabytes(report.bytes_before));
-  if (!options.skips_check) {
+  text += fmt::format("{}: {} in {:.1f} s\n", options.out, megabytes(report.bytes), report.seconds);
+  if (has_comparison) {
     text += fmt::format(
         "against the original on {} prompts: KL {:.4f} nats (largest {:.4f}), same first token "
         "{:.1f} "
@@ -153,7 +164,11 @@ void add_quantize(CLI::App& program, Chosen& chosen) {
   CLI::App& command = *program.add_subcommand("quantize", "Store a model in 8 or 4 bits a number");
   command.footer(kExamples);
   auto options = std::make_shared<Options>();
-  command.add_option("MODEL", options->model, "A model folder, or org/name in the cache")
+  command
+      .add_option(
+          "MODEL", options->model,
+          "A model folder (plain, AWQ, GPTQ, bitsandbytes), a .gguf file, or org/name in the "
+          "cache")
       ->required()
       ->type_name("");
   command.add_option("OUT", options->out, "The folder to write; it must not exist")

@@ -12,8 +12,9 @@
 namespace qwenvl {
 
 struct QuantizeOptions {
-  std::string model;            // a folder, or "org/name" in the Hugging Face cache
-  std::string out;              // a folder that does not exist yet
+  std::string model;  // a folder (plain, AWQ, GPTQ, bitsandbytes), a GGUF file with its mmproj file
+                      // beside it, or "org/name" in the Hugging Face cache
+  std::string out;    // a folder that does not exist yet
   std::string format = "int4";  // "bf16", "int8", "int4", "int4-small"
   int n_threads = 0;            // 0: every core this process may use
 };
@@ -22,13 +23,14 @@ struct QuantizedTensor {
   std::string name;
   std::string packing;  // "int4", "int8", "int8_grouped"; "bfloat16" … for what stays as it is
   std::vector<std::int64_t> shape;
-  std::uint64_t bytes_before = 0, bytes = 0;
+  std::string before;  // how it was stored: "bf16", "Q4_K", "gptq 4-bit g128" …
+  std::uint64_t bytes = 0;
   double relative_error = 0;  // √(Σ (w − w')² / Σ w²)
 };
 
 struct QuantizeReport {
   std::vector<QuantizedTensor> tensors;  // in the order of the file
-  std::uint64_t bytes_before = 0, bytes = 0;
+  std::uint64_t bytes = 0;
   double seconds = 0;
 };
 

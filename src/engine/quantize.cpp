@@ -11,6 +11,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/safetensors_writer.h"
+#include "checkpoint/weight_source.h"
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/numbers.h"
@@ -23,6 +24,7 @@ namespace qwenvl {
 namespace {
 
 namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
 
 constexpr std::int64_t kPanelsAtOnce = 8;  // of each thread
 
@@ -79,31 +81,16 @@ Packing packing_for(const Preset& preset, Role role) {
   return Packing::none;
 }
 
-// ---- numbers of a stored tensor ----------------------------------------------------------------
-
-// n numbers from number `first` on, as float32.
-void read_numbers(const TensorEntry& entry, std::int64_t first, std::int64_t n, float* out) {
-  const auto copy = [&](const auto* numbers) {
-    for (std::int64_t i = 0; i < n; ++i) out[i] = to_float(numbers[first + i]);
-  };
-  switch (entry.type) {
-    case DType::f32: return copy(reinterpret_cast<const float*>(entry.bytes.data()));
-    case DType::bf16: return copy(reinterpret_cast<const bf16*>(entry.bytes.data()));
-    case DType::f16: return copy(reinterpret_cast<const fp16*>(entry.bytes.data()));
-    default: QWENVL_CHECK(false, "a {} tensor as numbers", name_of(entry.type));
-  }
-}
-
 // ---- the work ----------------------------------------------------------------------------------
 
 struct PlannedTensor {
   std::string name;
-  const TensorEntry* entry = nullptr;
+  const StoredTensor* stored = nullptr;
   Packing packing = Packing::none;
   DType plain_type = DType::bf16;  // of a tensor that stays plain
 
   std::uint64_t bytes() const {
-    const Shape& shape = entry->shape;
+    const Shape& shape = stored->shape();
     return packing == Packing::none
                ? static_cast<std::uint64_t>(shape.count()) * size_of(plain_type)
                : static_cast<std::uint64_t>(packed_bytes(packing, shape[0], shape[1]));
@@ -111,12 +98,12 @@ struct PlannedTensor {
 };
 
 // Packed tensors first: their sizes are multiples of 64, so that all begin at one.
-std::vector<PlannedTensor> plan(const Checkpoint& checkpoint, const Preset& preset) {
+std::vector<PlannedTensor> plan(const WeightSource& source, const Preset& preset) {
   std::vector<PlannedTensor> packed, plain;
-  for (const auto& [name, entry] : checkpoint.tensors()) {
-    PlannedTensor tensor{name, &entry, packing_for(preset, role_of(name, entry.shape)), entry.type};
-    // Vectors keep their type; a matrix of float32 would double the file for nothing.
-    if (entry.shape.rank() >= 2) tensor.plain_type = DType::bf16;
+  for (const auto& [name, stored] : source.tensors()) {
+    PlannedTensor tensor{name, stored.get(), packing_for(preset, role_of(name, stored->shape()))};
+    // Vectors keep their precision; a matrix of float32 would double the file for nothing.
+    if (stored->shape().rank() < 2 && stored->format() != "bf16") tensor.plain_type = DType::f32;
     (tensor.packing == Packing::none ? plain : packed).push_back(tensor);
   }
   packed.insert(packed.end(), plain.begin(), plain.end());
@@ -129,14 +116,14 @@ class Quantizer {
       : options_(options),
         on_progress_(on_progress),
         preset_(preset_named(options.format)),
-        checkpoint_(Checkpoint::open(resolve_model(options.model))),
+        source_(open_weight_source(path_of(options.model))),
         pool_(options.n_threads > 0 ? options.n_threads
                                     : std::min(available_cores(), ThreadPool::kMaxThreads)) {
-    if (checkpoint_.has_packed_tensors()) {
-      fail(ErrorKind::bad_request, "{}: is quantised already; quantise the original instead",
-           checkpoint_.folder().string());
+    config_ = Json::parse(source_->text_of("config.json"), nullptr, false);
+    if (!config_.is_object()) {
+      fail(ErrorKind::bad_file, "{}: config.json is no JSON object", source_->path().string());
     }
-    make_model(checkpoint_, std::nullopt);  // what cannot be run is not worth packing
+    config_.erase("quantization_config");  // of the source: rows are read as plain numbers
   }
 
   QuantizeReport run() {
@@ -153,6 +140,7 @@ class Quantizer {
     try {
       copy_texts(part);
       write_tensors(part / "model.safetensors");
+      make_model(Checkpoint::open(part), std::nullopt);  // complete, and of shapes that fit
       fs::rename(part, out);
     } catch (...) {
       fs::remove_all(part, error);
@@ -163,37 +151,66 @@ class Quantizer {
   }
 
  private:
+  // A GGUF file by its path, everything else as every command takes it.
+  static fs::path path_of(const std::string& model) {
+    if (model.ends_with(".gguf")) return model;
+    const fs::path folder = resolve_model(model);
+    std::error_code error;
+    if (fs::exists(folder / "model.safetensors", error) &&
+        Checkpoint::open(folder).has_packed_tensors()) {
+      fail(ErrorKind::bad_request, "{}: is quantised already; quantise the original instead",
+           folder.string());
+    }
+    return folder;
+  }
+
   // Configuration, tokenizer, templates: everything that is no weight.
   void copy_texts(const fs::path& to) {
-    for (const auto& file : fs::directory_iterator(checkpoint_.folder())) {
+    if (fs::is_directory(source_->path())) {
+      copy_files(to);
+    } else {
+      for (const char* name : {"preprocessor_config.json", "generation_config.json",
+                               "tokenizer.json", "tokenizer_config.json", "chat_template.json",
+                               "chat_template.jinja", "video_preprocessor_config.json"}) {
+        const std::string text = source_->text_of(name);
+        if (!text.empty()) write_text(to / name, text);
+      }
+    }
+    if (preset_.decoder != Packing::none) {
+      config_["quantization_config"] = {
+          {"quant_method", "qwenvl"}, {"format", preset_.name}, {"version", kPackedVersion}};
+    }
+    write_text(to / "config.json", config_.dump(2) + "\n");
+  }
+
+  static void write_text(const fs::path& path, const std::string& text) {
+    std::ofstream file(path, std::ios::binary);
+    file << text;
+    file.close();
+    if (!file) fail(ErrorKind::device, "{}: cannot be written", path.string());
+  }
+
+  void copy_files(const fs::path& to) {
+    for (const auto& file : fs::directory_iterator(source_->path())) {
       const std::string name = file.path().filename().string();
       const std::string ending = file.path().extension().string();
       const bool is_text = ending == ".json" || ending == ".txt" || ending == ".jinja" ||
                            ending == ".md" || name == "LICENSE";
-      if (!is_text || name.ends_with(".index.json") || name == "config.json") continue;
+      const bool is_rewritten = name == "config.json" || name == "quantize_config.json";
+      if (!is_text || is_rewritten || name.ends_with(".index.json")) continue;
       // What the cache links to, not the link.
       std::error_code error;
       fs::copy_file(fs::canonical(file.path()), to / name, error);
       if (error) fail(ErrorKind::device, "{}: cannot be copied: {}", name, error.message());
     }
-    nlohmann::ordered_json config =
-        nlohmann::ordered_json::parse(checkpoint_.text_of("config.json"));
-    if (preset_.decoder != Packing::none) {
-      config["quantization_config"] = {
-          {"quant_method", "qwenvl"}, {"format", preset_.name}, {"version", kPackedVersion}};
-    }
-    std::ofstream file(to / "config.json");
-    file << config.dump(2) << "\n";
-    file.close();
-    if (!file) fail(ErrorKind::device, "{}: cannot be written", (to / "config.json").string());
   }
 
   void write_tensors(const fs::path& path) {
-    const std::vector<PlannedTensor> tensors = plan(checkpoint_, preset_);
+    const std::vector<PlannedTensor> tensors = plan(*source_, preset_);
     std::vector<SafetensorsWriter::Declared> declared;
     std::map<std::string, PackedTensor> packed;
     for (const PlannedTensor& tensor : tensors) {
-      const Shape& shape = tensor.entry->shape;
+      const Shape& shape = tensor.stored->shape();
       total_ += static_cast<std::uint64_t>(shape.count());
       if (tensor.packing == Packing::none) {
         declared.push_back({tensor.name, tensor.plain_type, shape});
@@ -213,46 +230,44 @@ class Quantizer {
 
   void write_tensor(const PlannedTensor& tensor, SafetensorsWriter& writer) {
     QuantizedTensor& done = report_.tensors.emplace_back();
-    const Shape& shape = tensor.entry->shape;
+    const Shape& shape = tensor.stored->shape();
     done.name = tensor.name;
     done.packing =
         tensor.packing == Packing::none ? name_of(tensor.plain_type) : name_of(tensor.packing);
     for (int i = 0; i < shape.rank(); ++i) done.shape.push_back(shape[i]);
-    done.bytes_before = tensor.entry->bytes.size();
+    done.before = tensor.stored->format();
     done.bytes = tensor.bytes();
     if (tensor.packing == Packing::none) {
       write_plain(tensor, writer);
     } else {
       done.relative_error = write_packed(tensor, writer);
     }
-    report_.bytes_before += done.bytes_before;
     report_.bytes += done.bytes;
   }
 
   void write_plain(const PlannedTensor& tensor, SafetensorsWriter& writer) {
-    if (tensor.entry->type == tensor.plain_type) {
-      writer.write(tensor.entry->bytes);
-      advance(tensor.name, tensor.entry->shape.count());
-      return;
-    }
-    constexpr std::int64_t kAtOnce = 1 << 20;
+    const std::int64_t width = tensor.stored->row_width(), n_rows = tensor.stored->n_rows();
+    const std::int64_t at_once = std::max<std::int64_t>(1, (1 << 20) / width);
     std::vector<float> numbers;
     std::vector<bf16> rounded;
-    const std::int64_t count = tensor.entry->shape.count();
-    for (std::int64_t first = 0; first < count; first += kAtOnce) {
-      const std::int64_t n = std::min(kAtOnce, count - first);
-      numbers.resize(static_cast<std::size_t>(n));
-      rounded.resize(static_cast<std::size_t>(n));
-      read_numbers(*tensor.entry, first, n, numbers.data());
-      std::transform(numbers.begin(), numbers.end(), rounded.begin(), to_bf16);
-      writer.write(std::as_bytes(std::span(rounded)));
-      advance(tensor.name, n);
+    for (std::int64_t first = 0; first < n_rows; first += at_once) {
+      const std::int64_t n = std::min(at_once, n_rows - first);
+      numbers.resize(static_cast<std::size_t>(n * width));
+      tensor.stored->read_rows(first, n, numbers.data());
+      if (tensor.plain_type == DType::bf16) {
+        rounded.resize(numbers.size());
+        std::transform(numbers.begin(), numbers.end(), rounded.begin(), to_bf16);
+        writer.write(std::as_bytes(std::span(rounded)));
+      } else {
+        writer.write(std::as_bytes(std::span(numbers)));
+      }
+      advance(tensor.name, n * width);
     }
   }
 
   // Returns the relative error.
   double write_packed(const PlannedTensor& tensor, SafetensorsWriter& writer) {
-    const std::int64_t n_out = tensor.entry->shape[0], n_in = tensor.entry->shape[1];
+    const std::int64_t n_out = tensor.stored->shape()[0], n_in = tensor.stored->shape()[1];
     const std::int64_t bytes = panel_bytes(tensor.packing, n_in);
     const std::int64_t at_once = pool_.n_threads() * kPanelsAtOnce;
     std::vector<std::byte> panels(static_cast<std::size_t>(at_once * bytes));
@@ -266,7 +281,7 @@ class Quantizer {
         const std::int64_t n_rows = std::min(kPanelRows, n_out - row);
         std::vector<float>& numbers = rows[static_cast<std::size_t>(thread)];
         numbers.resize(static_cast<std::size_t>(n_rows * n_in));
-        read_numbers(*tensor.entry, row * n_in, n_rows * n_in, numbers.data());
+        tensor.stored->read_rows(row, n_rows, numbers.data());
         const std::size_t at = static_cast<std::size_t>(i);
         sizes[at] = 0;
         for (const float number : numbers) sizes[at] += double{number} * number;
@@ -297,8 +312,9 @@ class Quantizer {
   const QuantizeOptions& options_;
   const QuantizeProgress& on_progress_;
   const Preset& preset_;
-  const Checkpoint checkpoint_;
+  const std::unique_ptr<WeightSource> source_;
   ThreadPool pool_;
+  Json config_;
   QuantizeReport report_;
   std::uint64_t done_ = 0, total_ = 0;
 };

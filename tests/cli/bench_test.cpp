@@ -47,8 +47,9 @@ TEST(Bench, MeasuresEveryStageOfAModel) {
       EXPECT_TRUE(is_positive(stage.at("floor_ms"))) << name;
       EXPECT_TRUE(is_positive(stage.at("gbps"))) << name;
     }
-    if (!stage.at("rate_unit").get<std::string>().empty())
+    if (!stage.at("rate_unit").get<std::string>().empty()) {
       EXPECT_TRUE(is_positive(stage.at("rate"))) << name;
+    }
     for (const auto& [what, value] : stage.at("more").items())
       EXPECT_TRUE(is_positive(value)) << name << ": " << what;
     expect_probe(stage.at("rounds")[0].at("before"));

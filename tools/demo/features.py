@@ -166,6 +166,7 @@ class Example:
     # read off, or -1
     order: list = ()  # of each question: the number of the text or thing that each token is read off
     # and the number of the letter in it, or -1
+    what: list = ()  # of each question: kind and colour of the thing that each token is read off, or -1
     positions: numpy.ndarray = None  # [3, n]
     media: int = 0  # place of the first token of the picture
 
@@ -272,6 +273,16 @@ def answer_tokens(question, drawn, grid):
     return ids, where, orders
 
 
+def things_at(drawn, where, grid):
+    """Kind and colour of what stands on the patches `where` [n, 3]; -1 for none, and for text."""
+    t, row, column = where.T
+    cell = (t * (grid[1] // MERGE) + row // MERGE) * (grid[2] // MERGE) + column // MERGE
+    patch = numpy.where(column >= 0, (cell * MERGE + row % MERGE) * MERGE + column % MERGE, 0)
+    kind, colour = drawn["kind"][patch], drawn["colour"][patch]
+    known = (column >= 0) & (kind > KIND_CLASS["text"])
+    return numpy.stack([numpy.where(known, kind, -1), numpy.where(known, colour, -1)], axis=-1)
+
+
 def order_at(frame, numbers, x, y):
     """The number of the text with a letter at (x, y) and that of the letter, or of a thing and 1."""
     if (x, y) in numbers:
@@ -302,18 +313,19 @@ def example(lesson):
     rest = len(shared) - media - 1
     places.append(text_positions(after, rest))
     ids = shared[:media] + [pad] * count + shared[media + 1 :]
-    branch, answers, wheres, orders = [0] * len(ids), [], [], []
+    branch, answers, wheres, orders, whats = [0] * len(ids), [], [], [], []
     for number, (asked, text) in enumerate(zip(lesson.questions, branches), start=1):
         question = encode(text)
         answer, where, order = answer_tokens(asked, lesson.drawn, grid)
         answers.append((len(ids) + len(question), answer))
         wheres.append(where)
         orders.append(order)
+        whats.append(things_at(seen.drawn, where, grid))
         ids = ids + question + answer
         branch += [number] * (len(question) + len(answer))
         places.append(text_positions(after + rest, len(question) + len(answer)))
     seen.ids, seen.branch, seen.answers, seen.media = ids, branch, answers, media
-    seen.where, seen.order = wheres, orders
+    seen.where, seen.order, seen.what = wheres, orders, whats
     seen.positions = numpy.concatenate(places, axis=1)
     return seen
 
@@ -377,6 +389,7 @@ def answer_tables(examples, longest):
         "answer_questions": numpy.array(questions),
         "answer_where": numpy.concatenate([where for e in examples for where in e.where]),
         "answer_order": numpy.concatenate([order for e in examples for order in e.order]),
+        "answer_what": numpy.concatenate([what for e in examples for what in e.what]),
         "answer_source": numpy.concatenate([source_tokens(e) for e in examples]),
         "answer_counts": numpy.array([sum(len(a) for _, a in e.answers) for e in examples]),
         "shared_counts": numpy.array([e.branch.count(0) for e in examples]),

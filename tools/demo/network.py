@@ -41,7 +41,8 @@ class Helpers(nn.Module):
     merged token lies is taught to the states in the middle of the decoder, and a layer later, where
     the next token of an answer is to be read off; the first query head of each key head of that layer
     is taught to look there. To find the place, text and picture count alike: which text or thing it
-    is, and which letter of it, is taught to both. What is drawn must still be known a layer later.
+    is, and which letter of it, is taught to both, and to answers the kind and colour of what is asked
+    for. What is drawn must still be known a layer later.
     """
 
     def __init__(self, model):
@@ -52,6 +53,7 @@ class Helpers(nn.Module):
         self.kept = DrawnHead(text.hidden_size, MERGE**2)
         self.token_order = nn.Linear(text.hidden_size, 2 * MERGE**2 * SIDE)
         self.answer_order = nn.Linear(text.hidden_size, 2 * SIDE)
+        self.answer_what = nn.Linear(text.hidden_size, 2 * (len(KINDS) + 1))
         self.place = nn.Linear(text.hidden_size, 3 * SIDE)
         self.where = nn.Linear(text.hidden_size, 3 * SIDE)
 
@@ -356,7 +358,7 @@ def drawn_loss(states, head, batch):
 
 
 def where_loss(states, head, where):
-    """How far a head is from numbers below SIDE. states: [n, width]; where: [n, k], -1 unknown."""
+    """How far a head is from k numbers for each row. states: [n, width]; where: [n, k], -1 unknown."""
     found = linear(states, head.weight, head.bias)
     there = (where >= 0).float().flatten()
     total, _ = cross_entropy(found, where.clamp(min=0).flatten(), there, where.shape[1])
@@ -411,6 +413,7 @@ def helper_loss(helpers, batch, middle, later, patch_states, merged, dtype):
         + drawn_loss(kept, helpers.kept, batch)[0]
         + where_loss(tokens, helpers.token_order, filled_up(batch["token_order"], -1))
         + where_loss(counting, helpers.answer_order, filled_up(batch["answer_order"], -1))
+        + where_loss(counting, helpers.answer_what, filled_up(batch["answer_what"], -1))
         + where_loss(tokens, helpers.place, filled_up(batch["cells"], -1))
         + where_loss(reading, helpers.where, filled_up(batch["answer_where"], -1))
     )

@@ -8,6 +8,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 namespace qwenvl::cpu {
@@ -21,13 +23,6 @@ KernelTable with_packed(KernelTable table, const char* name, const PackedKernels
   table.bf16_attention = bf16_attention;
   table.bf16_linear = bf16_linear;
   return table;
-}
-
-// Not every compiler knows these names in __builtin_cpu_supports.
-bool has_amx() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kBf16) && (d & kTile) && (d & kInt8);
 }
 
 bool has_f16c() {
@@ -48,15 +43,14 @@ std::vector<KernelChoice> kernel_choices() {
   const bool has_avx2 =
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
   const bool has_vnni = has_avx512 && __builtin_cpu_supports("avx512vnni");
-  const bool may_amx =
-      has_vnni && __builtin_cpu_supports("avx512bf16") && qwenvl::cpu::has_amx() && may_use_amx();
+  const bool has_amx = has_vnni && __builtin_cpu_supports("avx512bf16") && may_use_amx();
   // The same arithmetic on plain numbers, with byte products of their own.
   static const KernelTable amx =
       with_packed(kernels_avx512, "amx", packed_amx, &bf16_attention_amx, &bf16_linear_amx);
   static const KernelTable vnni =
       with_packed(kernels_avx512, "avx512_vnni", packed_avx512_vnni, nullptr, nullptr);
   choices.push_back(
-      {&amx, may_amx,
+      {&amx, has_amx,
        "needs AMX with INT8 and BF16, allowed by the system, and AVX-512 VNNI and BF16"});
   choices.push_back({&vnni, has_vnni, "needs AVX-512 F, BW, DQ, VL, VNNI and FMA"});
   choices.push_back({&kernels_avx512, has_avx512, "needs AVX-512 F, BW, DQ, VL and FMA"});
@@ -80,6 +74,22 @@ const KernelTable& best_kernels() {
     names += (names.empty() ? "" : ", ") + std::string(choice.table->name);
   }
   fail(ErrorKind::bad_request, "QWENVL_ISA: found {}, expected one of {}", quoted(forced), names);
+}
+
+bool may_use_amx() {
+#if defined(__x86_64__) && defined(__linux__)
+  // Not every compiler knows these features by name.
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  constexpr unsigned kBf16 = 1u << 22, kTiles = 1u << 24, kInt8 = 1u << 25;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & kBf16) || !(d & kTiles) || !(d & kInt8)) {
+    return false;
+  }
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
+  static const bool is_allowed = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return is_allowed;
+#else
+  return false;
+#endif
 }
 
 std::string cpu_name() {

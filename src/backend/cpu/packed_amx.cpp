@@ -6,24 +6,12 @@
 #if defined(__x86_64__)
 
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cstdint>
 
 #include "backend/cpu/packed_kernels.h"
 #include "backend/cpu/target.h"
 #include "core/numbers.h"
-
-namespace qwenvl::cpu {
-
-bool may_use_amx() {
-  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // arch_prctl
-  static const bool may = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-  return may;
-}
-
-}  // namespace qwenvl::cpu
 
 #if defined(__clang__)
 QWENVL_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,amx-tile,amx-int8,avx2,fma,f16c")

@@ -45,8 +45,6 @@ extern const PackedKernels packed_portable;
 extern const PackedKernels packed_avx2;
 extern const PackedKernels packed_avx512_vnni;
 extern const PackedKernels packed_amx;
-// Asks the operating system, once, whether this process may use the tile registers.
-bool may_use_amx();
 #endif
 
 }  // namespace qwenvl::cpu

@@ -2,13 +2,13 @@
 // Before: engine/bench.cpp.   After: probe_<isa>.cpp.
 #include "backend/cpu/probe.h"
 
+#include "backend/cpu/cpu_features.h"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
 #if defined(__linux__)
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #endif
 
 #include <algorithm>
@@ -74,21 +74,6 @@ Loops best_loops() { return {}; }
 #endif
 
 }  // namespace
-
-bool may_use_amx() {
-#if defined(__x86_64__) && defined(__linux__)
-  static const bool is_allowed = [] {
-    const CpuidLeaf leaf = features(0);
-    constexpr int kBf16 = 22, kTiles = 24, kInt8 = 25;
-    if (!leaf.has_edx(kBf16) || !leaf.has_edx(kTiles) || !leaf.has_edx(kInt8)) return false;
-    constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
-    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-  }();
-  return is_allowed;
-#else
-  return false;
-#endif
-}
 
 struct Probe::State {
   State(int n_threads, std::size_t wanted_bytes) : pool(n_threads) {

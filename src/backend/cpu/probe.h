@@ -42,8 +42,4 @@ class Probe {
   std::unique_ptr<State> state_;
 };
 
-// Whether the processor has tiles and the operating system lets this process use them. Asks it
-// once.
-bool may_use_amx();
-
 }  // namespace qwenvl::cpu
