@@ -31,12 +31,22 @@ class Step {
     Tensor x = w_.take(compute_, {n_rows_, c_.hidden_size});  // [T, H], the residual stream
     embed(x);
     traced("decoder.embedding", 0, x);
-    for (int i = 0; i < c_.n_layers; ++i) {
+    const Rows all{x, cos_, sin_, batch_.kv};
+    for (int i = 0; i + 1 < c_.n_layers; ++i) {
       const Workspace::Scope scope(w_);
-      layer(weights_.layers[i], i, x);
+      layer(i, all, all);
       traced("decoder.layer", i, x);
     }
-    if (!batch_.logit_rows.empty()) head(x, logits);
+    // Of the last layer only the rows with logits go on; the others leave their keys and values.
+    const bool is_traced = trace_ && *trace_;
+    const Rows asked = is_traced ? all : asked_rows(x);
+    {
+      const Workspace::Scope scope(w_);
+      layer(c_.n_layers - 1, all, asked);
+    }
+    traced("decoder.layer", c_.n_layers - 1, x);
+    if (batch_.logit_rows.empty()) return;
+    head(is_traced ? asked_rows(x).x : asked.x, logits);
   }
 
  private:
@@ -77,33 +87,89 @@ class Step {
     }
   }
 
-  void layer(const DecoderLayer& l, int index, Tensor x) {
-    const std::int64_t q_width = std::int64_t{c_.n_heads} * c_.head_dim;
-    const std::int64_t kv_width = std::int64_t{c_.n_kv_heads} * c_.head_dim;
-    Tensor h = w_.take(compute_, {n_rows_, c_.hidden_size});
-    b_.rms_norm(x, l.input_norm, c_.rms_norm_eps, h);
+  // Rows of the residual stream, their rotations, and which tokens of which sequences they are.
+  struct Rows {
+    Tensor x, cos, sin;  // [n, H], [n, D / 2] ×2
+    KvView kv;
+  };
 
-    Tensor q = w_.take(compute_, {n_rows_, q_width});   // [T, Q·D]
-    Tensor k = w_.take(compute_, {n_rows_, kv_width});  // [T, K·D]
-    Tensor v = w_.take(compute_, {n_rows_, kv_width});
-    b_.linear(h, l.q.weight, l.q.bias, q);
+  // Copies of the rows whose logits are asked for.
+  Rows asked_rows(Tensor x) {
+    const std::int64_t n = static_cast<std::int64_t>(batch_.logit_rows.size());
+    const int half = c_.head_dim / 2;
+    Rows rows{w_.take(compute_, {std::max<std::int64_t>(n, 1), c_.hidden_size}),
+              w_.take(DType::f32, {std::max<std::int64_t>(n, 1), half}),
+              w_.take(DType::f32, {std::max<std::int64_t>(n, 1), half}),
+              {batch_.kv.layout, {}}};
+    for (Tensor* part : {&rows.x, &rows.cos, &rows.sin}) *part = part->slice_rows(0, n);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const std::int64_t row = batch_.logit_rows[i];
+      copy_row(x, row, rows.x, i);
+      copy_row(cos_, row, rows.cos, i);
+      copy_row(sin_, row, rows.sin, i);
+      for (const SequenceRows& sequence : batch_.kv.sequences) {
+        const std::int64_t within = row - sequence.first_row;
+        if (within < 0 || within >= sequence.n_rows) continue;
+        rows.kv.sequences.push_back({i, 1, sequence.cache_start + within, sequence.pages});
+      }
+    }
+    return rows;
+  }
+
+  static void copy_row(const Tensor& from, std::int64_t row, const Tensor& to, std::int64_t at) {
+    const std::int64_t element = static_cast<std::int64_t>(size_of(from.type));
+    std::copy_n(static_cast<const std::byte*>(from.data) + row * from.row_stride * element,
+                from.row_width() * element,
+                static_cast<std::byte*>(to.data) + at * to.row_stride * element);
+  }
+
+  // Keys and values of all rows go into the cache; `asked` rows are computed to the end. Their x
+  // holds the same numbers as in `all` when the layer begins.
+  void layer(int index, const Rows& all, const Rows& asked) {
+    const DecoderLayer& l = weights_.layers[static_cast<std::size_t>(index)];
+    store_keys(l, index, all);
+    if (asked.x.rows() == 0) return;
+    attend(l, index, asked);
+    feed_forward(l, asked.x);
+  }
+
+  void store_keys(const DecoderLayer& l, int index, const Rows& rows) {
+    const Workspace::Scope scope(w_);
+    const std::int64_t n = rows.x.rows(), kv_width = std::int64_t{c_.n_kv_heads} * c_.head_dim;
+    Tensor h = w_.take(compute_, {n, c_.hidden_size});
+    Tensor k = w_.take(compute_, {n, kv_width});  // [T, K·D]
+    Tensor v = w_.take(compute_, {n, kv_width});
+    b_.rms_norm(rows.x, l.input_norm, c_.rms_norm_eps, h);
     b_.linear(h, l.k.weight, l.k.bias, k);
     b_.linear(h, l.v.weight, l.v.bias, v);
-    b_.rope(q, c_.n_heads, cos_, sin_, RopeRounding::each_product);
-    b_.rope(k, c_.n_kv_heads, cos_, sin_, RopeRounding::each_product);
-    b_.store_kv(k, v, batch_.kv, index);
+    b_.rope(k, c_.n_kv_heads, rows.cos, rows.sin, RopeRounding::each_product);
+    b_.store_kv(k, v, rows.kv, index);
+  }
 
-    // a = softmax(q·kᵀ · D^-0.5 + causal mask) · v
-    Tensor a = w_.take(compute_, {n_rows_, q_width});
+  // x = x + o( softmax(q·kᵀ · D^-0.5 + causal mask) · v )
+  void attend(const DecoderLayer& l, int index, const Rows& rows) {
+    const Workspace::Scope scope(w_);
+    const std::int64_t n = rows.x.rows(), q_width = std::int64_t{c_.n_heads} * c_.head_dim;
+    Tensor h = w_.take(compute_, {n, c_.hidden_size});
+    Tensor q = w_.take(compute_, {n, q_width});  // [T, Q·D]
+    Tensor a = w_.take(compute_, {n, q_width});
+    b_.rms_norm(rows.x, l.input_norm, c_.rms_norm_eps, h);
+    b_.linear(h, l.q.weight, l.q.bias, q);
+    b_.rope(q, c_.n_heads, rows.cos, rows.sin, RopeRounding::each_product);
     const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c_.head_dim)));
-    b_.attention_cached(q, c_.n_heads, batch_.kv, index, scale, a);
+    b_.attention_cached(q, c_.n_heads, rows.kv, index, scale, a);
     b_.linear(a, l.o.weight, {}, h);
-    b_.add(x, h);
+    b_.add(rows.x, h);
+  }
 
-    // x = x + down( silu(gate h) · up h )
+  // x = x + down( silu(gate h) · up h )
+  void feed_forward(const DecoderLayer& l, Tensor x) {
+    const Workspace::Scope scope(w_);
+    const std::int64_t n = x.rows();
+    Tensor h = w_.take(compute_, {n, c_.hidden_size});
+    Tensor gate = w_.take(compute_, {n, c_.intermediate_size});  // [T, F]
+    Tensor up = w_.take(compute_, {n, c_.intermediate_size});
     b_.rms_norm(x, l.post_attention_norm, c_.rms_norm_eps, h);
-    Tensor gate = w_.take(compute_, {n_rows_, c_.intermediate_size});  // [T, F]
-    Tensor up = w_.take(compute_, {n_rows_, c_.intermediate_size});
     b_.linear(h, l.gate.weight, {}, gate);
     b_.linear(h, l.up.weight, {}, up);
     b_.silu_mul(gate, up);
@@ -111,15 +177,12 @@ class Step {
     b_.add(x, h);
   }
 
-  // logits = norm(x) · Eᵀ, only for the rows that are asked for
+  // logits = norm(x) · Eᵀ for the rows that are asked for
   void head(Tensor x, Tensor logits) {
     const Workspace::Scope scope(w_);
-    const std::int64_t n = static_cast<std::int64_t>(batch_.logit_rows.size());
+    const std::int64_t n = x.rows();
     Tensor h = w_.take(compute_, {n, c_.hidden_size});
-    for (std::int64_t i = 0; i < n; ++i) {
-      b_.rms_norm(x.slice_rows(batch_.logit_rows[i], 1), weights_.norm, c_.rms_norm_eps,
-                  h.slice_rows(i, 1));
-    }
+    b_.rms_norm(x, weights_.norm, c_.rms_norm_eps, h);
     traced("decoder.norm", 0, h);
     if (compute_ == DType::f32) {
       b_.linear(h, weights_.head, {}, logits);
