@@ -10,14 +10,17 @@
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace qwenvl::cpu {
-#if defined(__x86_64__)
 namespace {
 
-KernelTable with_packed(KernelTable table, const char* name, const PackedKernels& packed,
-                        const Bf16Attention* bf16_attention, const Bf16Linear* bf16_linear) {
+[[maybe_unused]] KernelTable with_packed(KernelTable table, const char* name,
+                                         const PackedKernels& packed,
+                                         const Bf16Attention* bf16_attention,
+                                         const Bf16Linear* bf16_linear) {
   table.name = name;
   table.packed = &packed;
   table.bf16_attention = bf16_attention;
@@ -25,13 +28,23 @@ KernelTable with_packed(KernelTable table, const char* name, const PackedKernels
   return table;
 }
 
+#if defined(__x86_64__)
 bool has_f16c() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
+#elif defined(__aarch64__)
+bool has_dotprod() {
+#if defined(__linux__)
+  constexpr unsigned long kDotProducts = 1ul << 20;  // HWCAP_ASIMDDP
+  return getauxval(AT_HWCAP) & kDotProducts;
+#else
+  return true;  // every processor of the other systems we know has them
+#endif
+}
+#endif
 
 }  // namespace
-#endif
 
 std::vector<KernelChoice> kernel_choices() {
   std::vector<KernelChoice> choices;
@@ -55,6 +68,11 @@ std::vector<KernelChoice> kernel_choices() {
   choices.push_back({&vnni, has_vnni, "needs AVX-512 F, BW, DQ, VL, VNNI and FMA"});
   choices.push_back({&kernels_avx512, has_avx512, "needs AVX-512 F, BW, DQ, VL and FMA"});
   choices.push_back({&kernels_avx2, has_avx2, "needs AVX2, FMA and F16C"});
+#elif defined(__aarch64__)
+  static const KernelTable dotprod =
+      with_packed(kernels_neon, "neon_dotprod", packed_neon_dotprod, nullptr, nullptr);
+  choices.push_back({&dotprod, has_dotprod(), "needs byte dot products (dotprod)"});
+  choices.push_back({&kernels_neon, true, "every 64-bit Arm processor"});
 #endif
   choices.push_back({&kernels_portable, true, "runs anywhere"});
   return choices;

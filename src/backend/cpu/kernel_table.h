@@ -105,6 +105,8 @@ extern const KernelTable kernels_avx2;
 extern const KernelTable kernels_avx512;
 extern const Bf16Attention bf16_attention_amx;
 extern const Bf16Linear bf16_linear_amx;
+#elif defined(__aarch64__)
+extern const KernelTable kernels_neon;
 #endif
 
 }  // namespace qwenvl::cpu

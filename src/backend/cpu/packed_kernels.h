@@ -45,6 +45,8 @@ extern const PackedKernels packed_portable;
 extern const PackedKernels packed_avx2;
 extern const PackedKernels packed_avx512_vnni;
 extern const PackedKernels packed_amx;
+#elif defined(__aarch64__)
+extern const PackedKernels packed_neon_dotprod;
 #endif
 
 }  // namespace qwenvl::cpu

@@ -1,0 +1,83 @@
+// Runs under an emulator: products with packed weights by the dot products of Arm, against the
+// portable ones, bit by bit. Prints how many were compared; exit code 1 when one differs.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "backend/cpu/packed_kernels.h"
+
+namespace {
+
+using namespace qwenvl;
+using namespace qwenvl::cpu;
+
+struct Free {
+  void operator()(void* p) const { std::free(p); }
+};
+template <class T>
+std::unique_ptr<T, Free> aligned(std::int64_t n) {
+  const std::size_t bytes = (static_cast<std::size_t>(n) * sizeof(T) + 127) / 64 * 64;
+  return std::unique_ptr<T, Free>(static_cast<T*>(std::aligned_alloc(64, bytes)));
+}
+
+constexpr std::int64_t kRows = 9;
+
+// How many of the products with 1 to kRows rows differ.
+int count_different(std::mt19937& random, Packing packing, std::int64_t n_in, std::int64_t n_out) {
+  std::normal_distribution<float> number(0, 1);
+  std::vector<float> w(static_cast<std::size_t>(n_out * n_in)),
+      x(static_cast<std::size_t>(kRows * n_in));
+  for (float& value : w) value = number(random);
+  for (float& value : x) value = number(random);
+  const std::int64_t bytes = panel_bytes(packing, n_in), panels = n_panels(n_out);
+  const auto packed = aligned<std::byte>(bytes * panels);
+  for (std::int64_t p = 0; p < panels; ++p) {
+    pack_panel(packing, w.data() + p * kPanelRows * n_in,
+               std::min(kPanelRows, n_out - p * kPanelRows), n_in, {}, packed.get() + p * bytes);
+  }
+  const std::int64_t k = padded_to_blocks(n_in);
+  const bool is_grouped = packing != Packing::int8;
+  const std::int64_t n_scales = is_grouped ? k / kBlock : 1, width = panels * kPanelRows;
+  const auto q = aligned<std::int8_t>(16 * k);
+  std::vector<float> scales(static_cast<std::size_t>(kRows * n_scales));
+  std::vector<std::int32_t> sums(static_cast<std::size_t>(kRows * k / kSubGroup));
+  for (std::int64_t t = 0; t < kRows; ++t) {
+    packed_portable.quantise(x.data() + t * n_in, n_in, is_grouped, q.get() + t * k,
+                             &scales[static_cast<std::size_t>(t * n_scales)],
+                             &sums[static_cast<std::size_t>(t * k / kSubGroup)]);
+  }
+  std::vector<float> expected(static_cast<std::size_t>(kRows * width)), got = expected;
+  PackedProduct p{q.get(),         scales.data(), sums.data(),  kRows, k,
+                  n_scales,        packing,       packed.get(), bytes, panels,
+                  expected.data(), width,         nullptr};
+  packed_portable.multiply(p);
+  int n_different = 0;
+  p.c = got.data();
+  for (p.m = 1; p.m <= kRows; ++p.m) {
+    std::fill(got.begin(), got.end(), -1.0f);
+    packed_neon_dotprod.multiply(p);
+    n_different +=
+        std::memcmp(got.data(), expected.data(), static_cast<std::size_t>(p.m * width) * 4) != 0;
+  }
+  return n_different;
+}
+
+}  // namespace
+
+int main() {
+  std::mt19937 random(1);
+  int n_products = 0, n_different = 0;
+  for (const Packing packing : {Packing::int8, Packing::int8_grouped, Packing::int4}) {
+    for (const std::int64_t n_in : {1, 64, 100, 128, 300, 1000}) {
+      for (const std::int64_t n_out : {1, 32, 70}) {
+        n_products += kRows;
+        n_different += count_different(random, packing, n_in, n_out);
+      }
+    }
+  }
+  std::printf("%d products, %d differ\n", n_products, n_different);
+  return n_different == 0 ? 0 : 1;
+}
