@@ -2,8 +2,9 @@
 # Installs what the build needs and this machine lacks. Debian 12 (and relatives with apt-get and
 # the same package names); asks for nothing and changes nothing when everything is there.
 #
-#   tools/setup.sh          install what is missing
-#   tools/setup.sh --list   print the packages
+#   tools/setup.sh                    install what is missing
+#   tools/setup.sh --with-emulators   also what the tests of other processors' kernels need
+#   tools/setup.sh --list             print the packages
 set -euo pipefail
 
 packages=(
@@ -12,6 +13,10 @@ packages=(
   libjpeg-dev libpng-dev libwebp-dev libgif-dev libtiff-dev
   libcurl4-openssl-dev libutf8proc-dev libxxhash-dev libgtest-dev
 )
+
+if [[ ${1:-} == --with-emulators ]]; then
+  packages+=(qemu-user g++-aarch64-linux-gnu)
+fi
 
 if [[ ${1:-} == --list ]]; then
   printf '%s\n' "${packages[@]}"
