@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/packed_tensors.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/shard_index.h"
 #include "qwenvl/error.h"
@@ -19,7 +20,12 @@ void require(bool condition) {
 // What the loader promises to the rest of the program about every entry.
 void check_entries(std::span<const std::byte> file) {
   std::size_t total = 0;
-  for (const auto& [name, entry] : qwenvl::parse_safetensors(file, "input")) {
+  std::map<std::string, std::string> metadata;
+  const auto entries = qwenvl::parse_safetensors(file, "input", &metadata);
+  for (const auto& [name, tensor] : qwenvl::parse_packed_tensors(metadata, entries, "input")) {
+    require(entries.contains(name) && tensor.shape.rank() == 2 && tensor.shape.count() > 0);
+  }
+  for (const auto& [name, entry] : entries) {
     require(entry.shape.count() >= 0);
     require(static_cast<std::size_t>(entry.shape.count()) * size_of(entry.type) ==
             entry.bytes.size());
