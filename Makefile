@@ -1,7 +1,6 @@
 # A thin wrapper over the CMake presets. `make demo` and `make test` do all set-up themselves.
 #
-#   make demo      build, ask the model that ships about three samples, compare with the truth (while
-#                  checkpoints/demo is missing: ask a tiny random checkpoint about a photograph)
+#   make demo      build, ask the model that ships about three samples, compare with the truth
 #   make test      build with optimisation, run every test
 #   make check     the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make fuzz      libFuzzer on every parser of foreign bytes (needs clang)
@@ -10,7 +9,6 @@
 #   make clean     remove build/
 
 PREFIX ?= /usr/local
-PHOTO ?= $(firstword $(wildcard samples/*.jpg))
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 FUZZ_SECONDS ?= 60
 SOURCES = $(shell git ls-files 'src/*.h' 'src/*.cpp' 'src/*.inl' 'include/*.h' 'apps/*.h' 'apps/*.cpp' \
@@ -27,9 +25,7 @@ build: setup
 	@cmake --build --preset release -j $(JOBS)
 
 demo: build
-	@if [ -e checkpoints/demo/config.json ]; \
-	 then python3 -B tools/demo/run_demo.py build/release/qwenvl; \
-	 else tools/demo.sh build/release/qwenvl "$(PHOTO)"; fi
+	@python3 -B tools/demo/run_demo.py build/release/qwenvl
 
 test: build
 	@ctest --preset release -j $(JOBS)

@@ -16,10 +16,8 @@ namespace {
 class DemoCheckpoint : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(kDemoCheckpoint + "/config.json") ||
-        !std::filesystem::exists(kExpected)) {
-      GTEST_SKIP() << "this checkout has no checkpoints/demo, or no answers noted for it";
-    }
+    ASSERT_TRUE(std::filesystem::exists(kDemoCheckpoint + "/config.json")) << kDemoCheckpoint;
+    ASSERT_TRUE(std::filesystem::exists(kExpected)) << kExpected;
     samples_ = expected_samples();
     ASSERT_GE(samples_.size(), 3U) << "too few samples are answered right to test anything";
   }

@@ -2,10 +2,9 @@
 # Installs the build, moves the installation, and asks the installed program without naming a model:
 # the demo model that was installed with it must answer.
 #
-#   demo_test.sh SOURCE_DIR BUILD_DIR       exit code 77: this checkout has no checkpoint
+#   demo_test.sh SOURCE_DIR BUILD_DIR
 set -euo pipefail
 source_dir=$1 build_dir=$2
-[[ -e $source_dir/checkpoints/demo/config.json ]] || { echo "no checkpoints/demo: skipped"; exit 77; }
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

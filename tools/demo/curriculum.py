@@ -14,12 +14,12 @@ from generator import make_lesson
 
 # Kind of lesson: (share of the plan after which it begins, weight).
 PLAN = {
-    "page": (0.0, 3.5),
+    "page": (0.0, 4.5),
     "scene": (0.0, 3.0),
-    "street_clip": (0.005, 0.25),
-    "event_clip": (0.01, 1.2),
-    "paper": (0.015, 2.2),
-    "table": (0.02, 2.0),
+    "street_clip": (0.005, 0.2),
+    "event_clip": (0.01, 0.8),
+    "paper": (0.015, 1.6),
+    "table": (0.02, 1.6),
     "screen": (0.02, 2.4),
 }
 EASY_SHARE = 0.12  # of the plan, over which the level rises from 0 to 1
