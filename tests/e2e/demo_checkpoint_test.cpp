@@ -205,11 +205,11 @@ TEST_F(DemoCheckpoint, ASecondTurnSeesTheFirst) {
   Request request = request_of(sample);
   request.messages.push_back({"assistant", {Part::words(sample.answer)}});
   request.messages.push_back({"user", {Part::words(again)}});
-  request.sampling.max_new_tokens = 32;
+  request.sampling.max_new_tokens = 128;
   Engine engine = open();
   const std::string second = answer_of(engine, request);
   const Outcome outcome =
-      run_program({"chat", "--max-new-tokens", "32"},
+      run_program({"chat", "--max-new-tokens", "128"},
                   "/image " + sample.pictures[0] + "\n" + sample.prompt + "\n" + again + "\n");
   EXPECT_EQ(outcome.out, sample.truth_text + "\n" + second + "\n");
 }
