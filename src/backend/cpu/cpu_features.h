@@ -20,8 +20,8 @@ std::vector<KernelChoice> kernel_choices();
 // The first usable one, or the one QWENVL_ISA names. Throws bad_request when that one cannot run.
 const KernelTable& best_kernels();
 
-// Whether the processor has tiles for bytes and bf16 and the operating system, asked once, lets this
-// process use them.
+// Whether the processor has tiles for bytes and bf16 and the operating system, asked once, lets
+// this process use them.
 bool may_use_amx();
 
 // "AMD EPYC …", from the operating system; "unknown" when it does not tell.

@@ -575,6 +575,15 @@ constexpr RowKernels row_kernels() {
 }
 
 constexpr KernelTable make_table(const char* name, const PackedKernels& packed) {
-  return {name,  QWENVL_TILE_WEIGHTS, row_kernels<float>(), row_kernels<bf16>(), &unpack, &gemm,
-          &gemv, &attention, &packed, nullptr, nullptr};
+  return {name,
+          QWENVL_TILE_WEIGHTS,
+          row_kernels<float>(),
+          row_kernels<bf16>(),
+          &unpack,
+          &gemm,
+          &gemv,
+          &attention,
+          &packed,
+          nullptr,
+          nullptr};
 }

@@ -1,5 +1,5 @@
-// Activations → bytes, with AVX-512: included inside the region of a kernel file. The same numbers as
-// quantise_activations of formats/packed.cpp, bit for bit.
+// Activations → bytes, with AVX-512: included inside the region of a kernel file. The same numbers
+// as quantise_activations of formats/packed.cpp, bit for bit.
 
 inline __attribute__((always_inline)) __m512 load_some(const float* x, std::int64_t n) {
   return n >= 16 ? _mm512_loadu_ps(x)
@@ -27,10 +27,12 @@ void quantise(const float* x, std::int64_t n_in, bool is_grouped, std::int8_t* q
       const __m512 factor = _mm512_set1_ps(inverse);
       const __m512i nothing = _mm512_setzero_si512();
       const __m512i low =
-          is_finite ? _mm512_cvtps_epi32(_mm512_mul_ps(load_some(x + i, n_in - i), factor)) : nothing;
-      const __m512i high =
-          is_finite ? _mm512_cvtps_epi32(_mm512_mul_ps(load_some(x + i + 16, n_in - i - 16), factor))
+          is_finite ? _mm512_cvtps_epi32(_mm512_mul_ps(load_some(x + i, n_in - i), factor))
                     : nothing;
+      const __m512i high =
+          is_finite
+              ? _mm512_cvtps_epi32(_mm512_mul_ps(load_some(x + i + 16, n_in - i - 16), factor))
+              : nothing;
       _mm_storeu_si128(reinterpret_cast<__m128i*>(q + i), _mm512_cvtepi32_epi8(low));
       _mm_storeu_si128(reinterpret_cast<__m128i*>(q + i + 16), _mm512_cvtepi32_epi8(high));
       sums[i / 32] = _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));

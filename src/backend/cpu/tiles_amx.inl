@@ -5,8 +5,8 @@ struct alignas(64) TileConfig {
   std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
   std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
-// Eight tiles of 16 rows of 64 bytes. In static memory: g++ 12 believes that loading a configuration
-// reads eight bytes of it, and would drop what a function stores into the others.
+// Eight tiles of 16 rows of 64 bytes. In static memory: g++ 12 believes that loading a
+// configuration reads eight bytes of it, and would drop what a function stores into the others.
 constinit const TileConfig kTileConfig;
 
 inline void configure_tiles() { _tile_loadconfig(&kTileConfig); }
