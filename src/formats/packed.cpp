@@ -267,7 +267,7 @@ void unpack_row(const Weight& w, std::int64_t row, float* out) {
 }
 
 void quantise_activations(const float* x, std::int64_t n_in, bool is_grouped, std::int8_t* q,
-                          float* scales, std::int32_t* sums) {
+                          float* scales, std::int32_t* sums) noexcept {
   const std::int64_t padded = padded_to_blocks(n_in), group = is_grouped ? kBlock : padded;
   for (std::int64_t begin = 0; begin < padded; begin += group) {
     float largest = 0;

@@ -65,6 +65,6 @@ void unpack_row(const Weight& w, std::int64_t row, float* out);
 // Numbers of one row of activations → q, padded with zeros to whole blocks, its scales (1, or one
 // per block) and the sums of each 32 of q. Exactly what every back end does.
 void quantise_activations(const float* x, std::int64_t n_in, bool is_grouped, std::int8_t* q,
-                          float* scales, std::int32_t* sums);
+                          float* scales, std::int32_t* sums) noexcept;
 
 }  // namespace qwenvl

@@ -13,7 +13,6 @@ QWENVL_TARGET_BEGIN("avx2,fma,f16c")
 namespace qwenvl::cpu {
 namespace {
 
-constexpr int kRows = 4;   // of x at once
 constexpr int kEight = 8;  // rows of W in a vector
 constexpr int kAhead = 2048;
 
@@ -127,29 +126,11 @@ void rows_of_panel(const PackedProduct& p, std::int64_t t, const std::byte* pane
   }
 }
 
-void multiply(const PackedProduct& p) noexcept {
-  for (std::int64_t i = 0; i < p.n_panels; ++i) {
-    const std::byte* panel = p.panels + i * p.panel_bytes;
-    for (std::int64_t t = 0; t < p.m; t += kRows) {
-      float* c = p.c + t * p.ldc + i * kPanelRows;
-      switch (p.m - t) {
-        case 1: rows_of_panel<1>(p, t, panel, c); break;
-        case 2: rows_of_panel<2>(p, t, panel, c); break;
-        case 3: rows_of_panel<3>(p, t, panel, c); break;
-        default: rows_of_panel<kRows>(p, t, panel, c);
-      }
-    }
-  }
-}
-
-void quantise(const float* x, std::int64_t n_in, bool is_grouped, std::int8_t* q, float* scales,
-              std::int32_t* sums) noexcept {
-  quantise_activations(x, n_in, is_grouped, q, scales, sums);
-}
+#include "backend/cpu/packed_rows.inl"
 
 }  // namespace
 
-constinit const PackedKernels packed_avx2 = {quantise, multiply};
+constinit const PackedKernels packed_avx2 = {quantise_activations, multiply};
 
 }  // namespace qwenvl::cpu
 QWENVL_TARGET_END

@@ -24,7 +24,6 @@ namespace {
 
 #include "backend/cpu/packed_quantise_avx512.inl"
 
-constexpr int kRows = 4;         // of x at once: all sums stay in registers
 constexpr int kAhead = 1024;     // bytes of weights fetched ahead for one or two rows
 constexpr int kFarAhead = 8192;  // for more rows, which take longer per byte
 
@@ -46,6 +45,29 @@ inline __attribute__((always_inline)) __m512i subs(const std::byte* p, bool high
   const __m512i both = _mm512_cvtepu8_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
   const __m512i moved = high ? _mm512_slli_epi32(both, 24) : _mm512_slli_epi32(both, 28);
   return _mm512_srli_epi32(_mm512_srai_epi32(moved, 12), 16);  // sign-extended to 16 bits
+}
+
+// sum += integer sums of a block · scales of W · scale of each row of x.
+template <int kM>
+inline __attribute__((always_inline)) void add_block(const float* x_scales, std::int64_t stride,
+                                                     const __m512i (&block)[kM][2], __m512 scale0,
+                                                     __m512 scale1, __m512 (&sum)[kM][2]) {
+  QWENVL_EACH_ROW {
+    const __m512 x_scale = _mm512_set1_ps(x_scales[m * stride]);
+    sum[m][0] =
+        _mm512_fmadd_ps(_mm512_cvtepi32_ps(block[m][0]), _mm512_mul_ps(scale0, x_scale), sum[m][0]);
+    sum[m][1] =
+        _mm512_fmadd_ps(_mm512_cvtepi32_ps(block[m][1]), _mm512_mul_ps(scale1, x_scale), sum[m][1]);
+  }
+}
+
+template <int kM>
+inline __attribute__((always_inline)) void store_rows(const __m512 (&sum)[kM][2], float* c,
+                                                      std::int64_t ldc) {
+  QWENVL_EACH_ROW {
+    _mm512_storeu_ps(c + m * ldc, sum[m][0]);
+    _mm512_storeu_ps(c + m * ldc + 16, sum[m][1]);
+  }
 }
 
 // c[m][0 … 31] for kM rows of x and one int4 panel.
@@ -99,18 +121,9 @@ __attribute__((noinline)) void int4_panel(const PackedProduct& p, std::int64_t t
         _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(panel)));
     const __m512 scale1 =
         _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(panel + 32)));
-    QWENVL_EACH_ROW {
-      const __m512 x_scale = _mm512_set1_ps(a_scales[m * p.n_scales + b]);
-      sum[m][0] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(block[m][0]), _mm512_mul_ps(scale0, x_scale),
-                                  sum[m][0]);
-      sum[m][1] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(block[m][1]), _mm512_mul_ps(scale1, x_scale),
-                                  sum[m][1]);
-    }
+    add_block<kM>(a_scales + b, p.n_scales, block, scale0, scale1, sum);
   }
-  QWENVL_EACH_ROW {
-    _mm512_storeu_ps(c + m * p.ldc, sum[m][0]);
-    _mm512_storeu_ps(c + m * p.ldc + 16, sum[m][1]);
-  }
+  store_rows<kM>(sum, c, p.ldc);
 }
 
 // The integer sums of `n` numbers of kM rows of x and one int8 panel.
@@ -151,18 +164,9 @@ __attribute__((noinline)) void int8_panel(const PackedProduct& p, std::int64_t t
       block[m][0] = block[m][1] = _mm512_set1_epi32(-128 * x_sum);
     }
     int8_sums<kM>(p, a + b * length, numbers + b * length * kPanelRows, length, block);
-    QWENVL_EACH_ROW {
-      const __m512 x_scale = _mm512_set1_ps(a_scales[m * p.n_scales + b]);
-      sum[m][0] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(block[m][0]), _mm512_mul_ps(scale0, x_scale),
-                                  sum[m][0]);
-      sum[m][1] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(block[m][1]), _mm512_mul_ps(scale1, x_scale),
-                                  sum[m][1]);
-    }
+    add_block<kM>(a_scales + b, p.n_scales, block, scale0, scale1, sum);
   }
-  QWENVL_EACH_ROW {
-    _mm512_storeu_ps(c + m * p.ldc, sum[m][0]);
-    _mm512_storeu_ps(c + m * p.ldc + 16, sum[m][1]);
-  }
+  store_rows<kM>(sum, c, p.ldc);
 }
 
 template <int kM>
@@ -174,20 +178,7 @@ void rows_of_panel(const PackedProduct& p, std::int64_t t, const std::byte* pane
   }
 }
 
-void multiply(const PackedProduct& p) noexcept {
-  for (std::int64_t i = 0; i < p.n_panels; ++i) {
-    const std::byte* panel = p.panels + i * p.panel_bytes;
-    for (std::int64_t t = 0; t < p.m; t += kRows) {
-      float* c = p.c + t * p.ldc + i * kPanelRows;
-      switch (p.m - t) {
-        case 1: rows_of_panel<1>(p, t, panel, c); break;
-        case 2: rows_of_panel<2>(p, t, panel, c); break;
-        case 3: rows_of_panel<3>(p, t, panel, c); break;
-        default: rows_of_panel<kRows>(p, t, panel, c);
-      }
-    }
-  }
-}
+#include "backend/cpu/packed_rows.inl"
 
 }  // namespace
 

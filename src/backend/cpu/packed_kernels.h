@@ -30,8 +30,7 @@ struct PackedProduct {
 // Panels a task takes at most, and the numbers of a row that are expanded at a time.
 inline constexpr std::int64_t kPanelsPerTask = 4;
 inline constexpr std::int64_t kExpandedNumbers = 2048;
-inline constexpr std::int64_t kPackedScratchBytes =
-    kPanelsPerTask * kPanelRows * kExpandedNumbers + 4 * 16 * 64;
+inline constexpr std::int64_t kPackedScratchBytes = kPanelsPerTask * kPanelRows * kExpandedNumbers;
 
 struct PackedKernels {
   // As quantise_activations of formats/packed.h, bit for bit.

@@ -75,13 +75,8 @@ void multiply(const PackedProduct& p) noexcept {
   }
 }
 
-void quantise(const float* x, std::int64_t n_in, bool is_grouped, std::int8_t* q, float* scales,
-              std::int32_t* sums) noexcept {
-  quantise_activations(x, n_in, is_grouped, q, scales, sums);
-}
-
 }  // namespace
 
-constinit const PackedKernels packed_portable = {quantise, multiply};
+constinit const PackedKernels packed_portable = {quantise_activations, multiply};
 
 }  // namespace qwenvl::cpu

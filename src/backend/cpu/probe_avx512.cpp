@@ -19,35 +19,22 @@ namespace {
 
 constexpr int kSums = 20;
 
-void f32_peak(std::int64_t n) noexcept {
-  const __m512i a = _mm512_set1_epi32(0x3f800000), b = _mm512_set1_epi32(0x3f000000);
-#define QWENVL_STEP(i) __asm__ volatile("vfmadd231ps %1, %2, %0" : "+v"(sum##i) : "v"(a), "v"(b));
-  QWENVL_EACH_SUM(QWENVL_ZERO)
-  for (; n > 0; --n) {
-    QWENVL_EACH_SUM(QWENVL_STEP)
+// n times one instruction on each sum; `a` and `b` are 32 bits of its operands.
+#define QWENVL_PEAK(name, step, a_bits, b_bits)                                 \
+  void name(std::int64_t n) noexcept {                                          \
+    const __m512i a = _mm512_set1_epi32(a_bits), b = _mm512_set1_epi32(b_bits); \
+    QWENVL_EACH_SUM(QWENVL_ZERO)                                                \
+    for (; n > 0; --n) {                                                        \
+      QWENVL_EACH_SUM(step)                                                     \
+    }                                                                           \
   }
-#undef QWENVL_STEP
-}
+#define QWENVL_F32(i) __asm__ volatile("vfmadd231ps %1, %2, %0" : "+v"(sum##i) : "v"(a), "v"(b));
+#define QWENVL_INT8(i) __asm__ volatile("vpdpbusd %1, %2, %0" : "+v"(sum##i) : "v"(a), "v"(b));
+#define QWENVL_BF16(i) __asm__ volatile("vdpbf16ps %1, %2, %0" : "+v"(sum##i) : "v"(a), "v"(b));
 
-void int8_peak(std::int64_t n) noexcept {
-  const __m512i a = _mm512_set1_epi32(0x01010101), b = _mm512_set1_epi32(0x02020202);
-#define QWENVL_STEP(i) __asm__ volatile("vpdpbusd %1, %2, %0" : "+v"(sum##i) : "v"(a), "v"(b));
-  QWENVL_EACH_SUM(QWENVL_ZERO)
-  for (; n > 0; --n) {
-    QWENVL_EACH_SUM(QWENVL_STEP)
-  }
-#undef QWENVL_STEP
-}
-
-void bf16_peak(std::int64_t n) noexcept {
-  const __m512i a = _mm512_set1_epi32(0x3f803f80), b = _mm512_set1_epi32(0x3f003f00);
-#define QWENVL_STEP(i) __asm__ volatile("vdpbf16ps %1, %2, %0" : "+v"(sum##i) : "v"(a), "v"(b));
-  QWENVL_EACH_SUM(QWENVL_ZERO)
-  for (; n > 0; --n) {
-    QWENVL_EACH_SUM(QWENVL_STEP)
-  }
-#undef QWENVL_STEP
-}
+QWENVL_PEAK(f32_peak, QWENVL_F32, 0x3f800000, 0x3f000000)
+QWENVL_PEAK(int8_peak, QWENVL_INT8, 0x01010101, 0x02020202)
+QWENVL_PEAK(bf16_peak, QWENVL_BF16, 0x3f803f80, 0x3f003f00)
 
 std::uint64_t read(const std::byte* begin, std::size_t n_bytes, int n_streams) noexcept {
   const std::size_t stride = n_bytes / static_cast<std::size_t>(n_streams);
