@@ -9,8 +9,8 @@
 #include "backend/cpu/probe.h"
 #include "core/check.h"
 #include "core/settings.h"
-#include "core/thread_pool.h"
 #include "engine/bench_stages.h"
+#include "engine/engine_options.h"
 #include "engine/guard.h"
 #include "engine/machine.h"
 
@@ -31,15 +31,6 @@ void check_range(const char* name, double value, double low, double high) {
   if (!(value >= low && value <= high)) {
     fail(ErrorKind::bad_request, "{}: found {}, expected {} to {}", name, value, low, high);
   }
-}
-
-int threads_for(int wish) {
-  if (wish == 0) {
-    const auto set = setting("QWENVL_THREADS");
-    return set ? std::stoi(*set) : available_cores();
-  }
-  check_range("n_threads", wish, 1, ThreadPool::kMaxThreads);
-  return wish;
 }
 
 std::size_t probe_buffer(std::int64_t wanted) {
@@ -217,7 +208,7 @@ BenchReport report_of(BenchOptions options, const BenchProgress& on_progress) {
   const std::vector<const BenchStageKind*> kinds = chosen_kinds(options, wants_memory);
   options.engine.vision_cache_bytes = 0;
   BenchReport report;
-  report.n_threads = threads_for(options.engine.n_threads);
+  report.n_threads = thread_count(options.engine.n_threads);
   if (wants_memory) {  // before anything else takes memory
     if (on_progress) on_progress(kMemoryStage);
     report.memory = measure_memory(options);
@@ -232,7 +223,7 @@ MachineBench machine_report(const MachineBenchOptions& options, const BenchProgr
   check_settings();
   check_range("n_rounds", options.n_rounds, 1, 1000);
   check_range("probe_seconds", options.probe_seconds, 0, 10);
-  const int n_threads = threads_for(options.n_threads);
+  const int n_threads = thread_count(options.n_threads);
   const std::size_t buffer = probe_buffer(options.buffer_bytes) / 2;
   cpu::Probe all(n_threads, buffer), one(1, buffer);
   MachineBench machine = describe(all, n_threads);

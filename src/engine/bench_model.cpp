@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/settings.h"
+#include "engine/engine_options.h"
 
 namespace qwenvl {
 namespace {
@@ -17,18 +18,6 @@ constexpr std::int64_t kMostPages = 1 << 20;  // taken one by one, as the sequen
 
 bool starts_with(const std::string& name, std::string_view prefix) {
   return name.compare(0, prefix.size(), prefix) == 0;
-}
-
-int thread_count(const EngineOptions& options) {
-  if (options.n_threads != 0) return options.n_threads;
-  const auto wish = setting("QWENVL_THREADS");
-  return wish ? std::stoi(*wish) : 0;
-}
-
-std::optional<DType> compute_type(ComputeType compute) {
-  if (compute == ComputeType::float32) return DType::f32;
-  if (compute == ComputeType::bfloat16) return DType::bf16;
-  return std::nullopt;
 }
 
 // Weights stored in fewer bits than a float are multiplied as 8-bit numbers at best.
@@ -61,7 +50,7 @@ BenchModel::BenchModel(const EngineOptions& options)
       checkpoint_(Checkpoint::open(resolve_model(options.model))),
       tokenizer_(Tokenizer::from_folder(checkpoint_.folder())),
       model_(make_model(checkpoint_, compute_type(options.compute))),
-      backend_(make_backend(options.backend, thread_count(options))),
+      backend_(make_backend(options.backend, thread_count(options.n_threads))),
       workspace_(std::make_unique<Workspace>()),
       pool_(model_->info().kv, kMostPages) {
   std::map<std::string, double> vision_types, decoder_types;

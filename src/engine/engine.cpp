@@ -11,6 +11,7 @@
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/settings.h"
+#include "engine/engine_options.h"
 #include "engine/guard.h"
 #include "engine/machine.h"
 #include "engine/scheduler.h"
@@ -50,18 +51,6 @@ PreprocessOptions preprocess_options(const EngineOptions& o) {
       chosen<TemporalIds>("temporal_ids", o.temporal_ids,
                           {{"float", TemporalIds::true_time}, {"int", TemporalIds::whole_seconds}});
   return p;
-}
-
-std::optional<DType> compute_type(ComputeType compute) {
-  if (compute == ComputeType::float32) return DType::f32;
-  if (compute == ComputeType::bfloat16) return DType::bf16;
-  return std::nullopt;
-}
-
-int thread_count(const EngineOptions& options) {
-  if (options.n_threads != 0) return options.n_threads;
-  const auto wish = setting("QWENVL_THREADS");
-  return wish ? std::stoi(*wish) : 0;
 }
 
 SchedulerOptions scheduler_options(const EngineOptions& o, const ModelInfo& info) {
@@ -106,7 +95,7 @@ struct Engine::Impl {
             parse_generation_config(checkpoint.text_of("generation_config.json"),
                                     (checkpoint.folder() / "generation_config.json").string())),
         max_context(context_limit(o, model->info())),
-        backend(make_backend(o.backend, thread_count(o))),
+        backend(make_backend(o.backend, thread_count(o.n_threads))),
         scheduler(*model, tokenizer, *backend, scheduler_options(o, model->info())) {
     load_ms = watch.milliseconds();
   }

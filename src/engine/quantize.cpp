@@ -16,6 +16,7 @@
 #include "core/clock.h"
 #include "core/numbers.h"
 #include "core/thread_pool.h"
+#include "engine/engine_options.h"
 #include "engine/guard.h"
 #include "formats/packed.h"
 #include "models/model.h"
@@ -117,8 +118,7 @@ class Quantizer {
         on_progress_(on_progress),
         preset_(preset_named(options.format)),
         source_(open_weight_source(path_of(options.model))),
-        pool_(options.n_threads > 0 ? options.n_threads
-                                    : std::min(available_cores(), ThreadPool::kMaxThreads)) {
+        pool_(thread_count(options.n_threads)) {
     config_ = Json::parse(source_->text_of("config.json"), nullptr, false);
     if (!config_.is_object()) {
       fail(ErrorKind::bad_file, "{}: config.json is no JSON object", source_->path().string());

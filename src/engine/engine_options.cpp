@@ -1,0 +1,26 @@
+#include "engine/engine_options.h"
+
+#include <algorithm>
+
+#include "core/settings.h"
+#include "core/thread_pool.h"
+
+namespace qwenvl {
+
+int thread_count(int wish) {
+  if (wish < 0 || wish > ThreadPool::kMaxThreads) {
+    fail(ErrorKind::bad_request, "threads: found {}, expected 0 (all cores) to {}", wish,
+         ThreadPool::kMaxThreads);
+  }
+  if (wish != 0) return wish;
+  const auto set = setting("QWENVL_THREADS");
+  return set ? std::stoi(*set) : std::min(available_cores(), ThreadPool::kMaxThreads);
+}
+
+std::optional<DType> compute_type(ComputeType compute) {
+  if (compute == ComputeType::float32) return DType::f32;
+  if (compute == ComputeType::bfloat16) return DType::bf16;
+  return std::nullopt;
+}
+
+}  // namespace qwenvl

@@ -1,0 +1,19 @@
+// What the engine's options mean once the environment has been asked.
+// Before: engine.cpp, bench.cpp and quantize.cpp are asked.   After: make_model, make_backend.
+#pragma once
+
+#include <optional>
+
+#include "core/tensor.h"
+#include "qwenvl/engine.h"
+
+namespace qwenvl {
+
+// The wish; when it is 0 QWENVL_THREADS; when that is not set either, every core this process may use.
+// At least 1. Throws bad_request.
+int thread_count(int wish);
+
+// Empty: the checkpoint's own.
+std::optional<DType> compute_type(ComputeType compute);
+
+}  // namespace qwenvl
