@@ -4,8 +4,8 @@
 
 #include <system_error>
 
+#include "checkpoint/foreign/folder_source.h"
 #include "checkpoint/gguf/open.h"
-#include "checkpoint/packed/folder_source.h"
 #include "core/check.h"
 
 namespace qwenvl {

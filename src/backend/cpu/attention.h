@@ -6,8 +6,8 @@
 #include <functional>
 #include <vector>
 
+#include "backend/cpu/float_buffer.h"
 #include "backend/cpu/kernel_table.h"
-#include "backend/cpu/packed.h"
 #include "core/tensor.h"
 
 namespace qwenvl::cpu {
@@ -33,7 +33,7 @@ struct HeadBlock {
 
 // What one thread needs; grows to the largest use and stays.
 struct AttentionScratch {
-  Packed q, keys, values, scores, state;
+  FloatBuffer q, keys, values, scores, state;
   std::vector<std::int32_t> visible;
 };
 

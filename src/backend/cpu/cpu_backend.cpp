@@ -8,7 +8,7 @@
 
 #include "backend/cpu/attention.h"
 #include "backend/cpu/cpu_features.h"
-#include "backend/cpu/packed.h"
+#include "backend/cpu/float_buffer.h"
 #include "core/thread_pool.h"
 #include "formats/packed.h"
 
@@ -148,7 +148,7 @@ class CpuBackend final : public Backend {
  private:
   // What one thread needs besides its inputs; grows to the largest use and stays.
   struct Scratch {
-    cpu::Packed a, weights, products;
+    cpu::FloatBuffer a, weights, products;
     cpu::AttentionScratch attention;
   };
 
@@ -312,7 +312,7 @@ class CpuBackend final : public Backend {
   const KernelTable& kernels_;
   ThreadPool pool_;
   std::vector<Scratch> scratch_;  // one per thread
-  cpu::Packed activations_, activation_scales_;
+  cpu::FloatBuffer activations_, activation_scales_;
 };
 
 void CpuBackend::attention_cached(Tensor q, int n_heads, const KvView& kv, int layer, float scale,

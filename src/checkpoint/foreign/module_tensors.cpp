@@ -1,6 +1,6 @@
 // Takes the parts of a quantised matrix out of a checkpoint, checked.
 // Before: folder_source.cpp.   After: awq.cpp, gptq.cpp, bitsandbytes.cpp.
-#include "checkpoint/packed/module_tensors.h"
+#include "checkpoint/foreign/module_tensors.h"
 
 #include <fmt/ranges.h>
 

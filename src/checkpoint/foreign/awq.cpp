@@ -11,7 +11,7 @@
 #include <cstring>
 #include <vector>
 
-#include "checkpoint/packed/formats.h"
+#include "checkpoint/foreign/formats.h"
 #include "core/check.h"
 
 namespace qwenvl {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint_files.h"
-#include "checkpoint/packed/scheme.h"
+#include "checkpoint/foreign/scheme.h"
 #include "checkpoint/weight_source.h"
 
 namespace qwenvl {
@@ -50,7 +50,7 @@ const Stored kGptqWords = {"x.qweight", "I32", "[2, 16]", 128};
 const Stored kZeros = {"x.qzeros", "I32", "[2, 2]", 16};
 const Stored kScales = {"x.scales", "F16", "[2, 16]", 64};
 
-TEST(Packed, WholeMatricesOpen) {
+TEST(ForeignFolder, WholeMatricesOpen) {
   EXPECT_EQ(folder_error(kAwq, file_of({kAwqWords, kZeros, kScales})), "");
   EXPECT_EQ(folder_error(kGptq, file_of({kGptqWords, kZeros, kScales})), "");
   EXPECT_EQ(
@@ -58,7 +58,7 @@ TEST(Packed, WholeMatricesOpen) {
       "");
 }
 
-TEST(Packed, AwqAndGptqPartsMustFitTogether) {
+TEST(ForeignFolder, AwqAndGptqPartsMustFitTogether) {
   struct Case {
     const char* name;
     const std::string& settings;
@@ -117,7 +117,7 @@ TEST(Packed, AwqAndGptqPartsMustFitTogether) {
   }
 }
 
-TEST(Packed, BitsandbytesPartsMustFitTogether) {
+TEST(ForeignFolder, BitsandbytesPartsMustFitTogether) {
   const Stored halves = {"x.weight", "U8", "[8, 1]", 8};
   const Stored state = {"x.weight.quant_state.bitsandbytes__nf4", "U8", "[40]", 40};
   EXPECT_TRUE(contains(folder_error(k4Bit, file_of({halves, state})), "is no JSON object"));
@@ -150,7 +150,7 @@ std::string state_error(std::string json) {
   return folder_error(k4Bit, file);
 }
 
-TEST(Packed, BitsandbytesStatesAreChecked) {
+TEST(ForeignFolder, BitsandbytesStatesAreChecked) {
   EXPECT_EQ(state_error(R"({"quant_type": "nf4", "blocksize": 64, "shape": [4, 4]})"), "");
   for (const auto& [json, message] : std::vector<std::pair<const char*, const char*>>{
            {R"({"blocksize": 64, "shape": [4, 4]})", "'quant_type' is missing"},
@@ -172,7 +172,7 @@ TEST(Packed, BitsandbytesStatesAreChecked) {
   }
 }
 
-TEST(Packed, SettingsThatAreNotReadAreRefused) {
+TEST(ForeignFolder, SettingsThatAreNotReadAreRefused) {
   const auto error = [](const std::string& settings) {
     return error_of(
         [&] { parse_quantization("{\"quantization_config\": " + settings + "}", "", "folder"); });
@@ -202,7 +202,7 @@ TEST(Packed, SettingsThatAreNotReadAreRefused) {
   EXPECT_TRUE(contains(error_of([] { parse_quantization("[", "", "folder"); }), "no JSON object"));
 }
 
-TEST(Packed, OlderGptqFoldersSaySoInAFileOfTheirOwn) {
+TEST(ForeignFolder, OlderGptqFoldersSaySoInAFileOfTheirOwn) {
   const auto scheme =
       parse_quantization("{}", R"({"bits": 4, "group_size": 128, "desc_act": false})", "folder");
   EXPECT_EQ(scheme.method, QuantizationScheme::Method::gptq);
@@ -210,7 +210,7 @@ TEST(Packed, OlderGptqFoldersSaySoInAFileOfTheirOwn) {
   EXPECT_TRUE(scheme.zeros_are_one_less);
 }
 
-TEST(Packed, IntegersWithoutSettingsAreRefused) {
+TEST(ForeignFolder, IntegersWithoutSettingsAreRefused) {
   EXPECT_TRUE(contains(folder_error("", file_of({kAwqWords, kZeros, kScales})),
                        "config.json has no quantization_config"));
 }

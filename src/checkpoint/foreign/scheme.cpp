@@ -1,7 +1,7 @@
 // Reads quantization_config: which method, and the numbers its formats need.
 // Before: config.json.   After: folder_source.cpp.
 // Mirrors the quantisation settings that transformers, AutoAWQ and GPTQ tools save.
-#include "checkpoint/packed/scheme.h"
+#include "checkpoint/foreign/scheme.h"
 
 #include <nlohmann/json.hpp>
 

@@ -1,12 +1,12 @@
 // A folder of safetensors as a source of weights: quantised modules become one matrix each.
 // Before: weight_source.cpp.   After: whoever reads rows.
-#include "checkpoint/packed/folder_source.h"
+#include "checkpoint/foreign/folder_source.h"
 
 #include <set>
 
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/packed/formats.h"
-#include "checkpoint/packed/scheme.h"
+#include "checkpoint/foreign/formats.h"
+#include "checkpoint/foreign/scheme.h"
 #include "core/check.h"
 
 namespace qwenvl {

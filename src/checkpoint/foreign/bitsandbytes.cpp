@@ -13,7 +13,7 @@
 #include <optional>
 #include <vector>
 
-#include "checkpoint/packed/formats.h"
+#include "checkpoint/foreign/formats.h"
 #include "core/check.h"
 
 namespace qwenvl {

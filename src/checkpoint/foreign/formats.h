@@ -7,8 +7,8 @@
 #include <memory>
 #include <string>
 
-#include "checkpoint/packed/module_tensors.h"
-#include "checkpoint/packed/scheme.h"
+#include "checkpoint/foreign/module_tensors.h"
+#include "checkpoint/foreign/scheme.h"
 #include "checkpoint/stored_tensor.h"
 
 namespace qwenvl {

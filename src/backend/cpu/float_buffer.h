@@ -12,7 +12,7 @@ namespace qwenvl::cpu {
 // Largest attention head any supported model has (the decoder's is 128, the tower's 80).
 inline constexpr int kMaxHeadDim = 256;
 
-class Packed {
+class FloatBuffer {
  public:
   // At least n floats, 64-byte aligned; the content of earlier calls is lost when it grows.
   float* floats(std::int64_t n) {
