@@ -66,6 +66,13 @@ struct AttentionSpan {
   std::int64_t k_begin, k_end;
 };
 
+// One of several products of the same rows.
+struct LinearPart {
+  const Weight* weight;
+  std::span<const float> bias;  // [n_out] float32, or empty
+  Tensor out;                   // [T, n_out]
+};
+
 // Where the reference rounds when it rotates in bf16.
 enum class RopeRounding {
   once,          // float32 throughout, the result rounded (vision tower)
@@ -84,6 +91,19 @@ class Backend {
   // In a bf16 run weights stored wider than bf16 are rounded to bf16 first.   x [T, n_in], out [T,
   // n_out]
   virtual void linear(Tensor x, const Weight& w, std::span<const float> bias, Tensor out) = 0;
+
+  // linear, for each part.                                          x [T, n_in]
+  virtual void linears(Tensor x, std::span<const LinearPart> parts) {
+    for (const LinearPart& part : parts) linear(x, *part.weight, part.bias, part.out);
+  }
+
+  // gate.out = round(silu(g)) · u, rounded, with g and u what linear would leave in gate.out and
+  // up.out. What up.out then holds is not stated.                   x [T, n_in], outs [T, F]
+  virtual void gated_linear(Tensor x, const LinearPart& gate, const LinearPart& up) {
+    const LinearPart parts[] = {gate, up};
+    linears(x, parts);
+    silu_mul(gate.out, up.out);
+  }
 
   // x += y, rounded.                                                [T, H]
   virtual void add(Tensor x, Tensor y) = 0;

@@ -50,6 +50,9 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
     fail(ErrorKind::bad_file, "{}: cannot map {} bytes: {}", path.string(), size_bytes_,
          std::strerror(errno));
   }
+  // Advice: where the system has large pages for files, one that is read for the first time then
+  // lies in them, is touched in a tenth of the time and read faster.
+  ::madvise(mapped, size_bytes_, MADV_HUGEPAGE);
   data_ = static_cast<const std::byte*>(mapped);
 }
 

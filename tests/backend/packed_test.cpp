@@ -103,6 +103,60 @@ TEST_P(OnPackedKernels, packed_products_have_the_same_bits_on_every_instruction_
   }
 }
 
+TEST_P(OnPackedKernels, products_of_the_same_rows_have_the_bits_of_one_after_the_other) {
+  const std::vector<std::vector<Packing>> groups = {
+      {Packing::int8, Packing::int8},
+      {Packing::int4, Packing::int8_grouped, Packing::int4},
+      {Packing::int8, Packing::int4},  // cannot share the bytes of x
+  };
+  for (const std::vector<Packing>& packings : groups) {
+    for (const std::int64_t rows : {1, 5, 40}) {
+      const Numbers x = random_numbers(random, DType::bf16, rows, 300);
+      std::vector<std::unique_ptr<PackedMatrix>> matrices;
+      std::vector<std::vector<float>> biases;
+      std::vector<Numbers> outs;
+      for (const Packing packing : packings) {
+        const std::int64_t n_out = 40 + 100 * static_cast<std::int64_t>(matrices.size());
+        matrices.push_back(std::make_unique<PackedMatrix>(random, packing, n_out, 300));
+        biases.push_back(random_vector(random, n_out));
+        outs.emplace_back(DType::bf16, rows, n_out, 3);
+      }
+      std::vector<LinearPart> parts;
+      for (std::size_t i = 0; i < matrices.size(); ++i) {
+        parts.push_back({&matrices[i]->weight, biases[i], outs[i]});
+      }
+      cpu->linears(x, parts);
+      for (std::size_t i = 0; i < matrices.size(); ++i) {
+        EXPECT_EQ(bits_of(outs[i]), bits_of(product(*cpu, x, *matrices[i], biases[i])))
+            << name_of(packings[i]) << ", " << rows << " rows";
+        EXPECT_TRUE(outs[i].gap_is_untouched());
+      }
+    }
+  }
+}
+
+TEST_P(OnPackedKernels, gated_products_have_the_bits_of_the_single_steps) {
+  for (const Packing gate_packing : kPackings) {
+    for (const Packing up_packing : kPackings) {
+      for (const DType compute : kComputeTypes) {
+        for (const PackedCase& c : {PackedCase{300, 70, 1}, {129, 33, 5}, {300, 300, 530}}) {
+          const PackedMatrix gate(random, gate_packing, c.n_out, c.n_in),
+              up(random, up_packing, c.n_out, c.n_in);
+          const std::vector<float> bias = random_vector(random, c.n_out);
+          const Numbers x = random_numbers(random, compute, c.rows, c.n_in, 2, 1);
+          const Numbers expected = product(*cpu, x, gate, bias);
+          cpu->silu_mul(expected, product(*cpu, x, up, {}));
+          Numbers got(compute, c.rows, c.n_out, 3), scratch(compute, c.rows, c.n_out);
+          cpu->gated_linear(x, {&gate.weight, bias, got}, {&up.weight, {}, scratch});
+          EXPECT_EQ(bits_of(got), bits_of(expected))
+              << name_of(up_packing) << ", gate " << describe(c, gate_packing, compute);
+          EXPECT_TRUE(got.gap_is_untouched());
+        }
+      }
+    }
+  }
+}
+
 TEST_P(OnPackedKernels, a_packed_row_does_not_depend_on_the_rows_beside_it) {
   for (const Packing packing : kPackings) {
     const PackedMatrix w(random, packing, 100, 700);

@@ -50,17 +50,31 @@ int count_different(std::mt19937& random, Packing packing, std::int64_t n_in, st
                              &sums[static_cast<std::size_t>(t * k / kSubGroup)]);
   }
   std::vector<float> expected(static_cast<std::size_t>(kRows * width)), got = expected;
-  PackedProduct p{q.get(),         scales.data(), sums.data(),  kRows, k,
-                  n_scales,        packing,       packed.get(), bytes, panels,
-                  expected.data(), width,         nullptr};
+  PackedProduct p{};
+  p.a = q.get();
+  p.a_scales = scales.data();
+  p.a_sums = sums.data();
+  p.m = kRows;
+  p.k = k;
+  p.n_scales = n_scales;
+  p.packing = packing;
+  p.panels = packed.get();
+  p.panel_bytes = bytes;
+  p.n_panels = panels;
+  p.c = expected.data();
+  p.c_panel = kRows * kPanelRows;
   packed_portable.multiply(p);
   int n_different = 0;
   p.c = got.data();
   for (p.m = 1; p.m <= kRows; ++p.m) {
     std::fill(got.begin(), got.end(), -1.0f);
     packed_neon_dotprod.multiply(p);
-    n_different +=
-        std::memcmp(got.data(), expected.data(), static_cast<std::size_t>(p.m * width) * 4) != 0;
+    bool is_equal = true;
+    for (std::int64_t i = 0; i < panels; ++i) {
+      is_equal &= std::memcmp(got.data() + i * p.c_panel, expected.data() + i * p.c_panel,
+                              static_cast<std::size_t>(p.m * kPanelRows) * 4) == 0;
+    }
+    n_different += !is_equal;
   }
   return n_different;
 }

@@ -9,6 +9,7 @@
 #include "backend/cpu/attention.h"
 #include "backend/cpu/cpu_features.h"
 #include "backend/cpu/float_buffer.h"
+#include "backend/cpu/packed_linear.h"
 #include "core/thread_pool.h"
 #include "formats/packed.h"
 
@@ -26,8 +27,6 @@ constexpr std::int64_t kRowBlockBytes = 16 << 20;  // widened activations of one
 constexpr std::int64_t kRowChunk = 48;  // rows multiplied before their results are stored
 constexpr std::int64_t kBf16Rows = 32;  // multiplied with one panel after the other
 constexpr std::int64_t kBf16PanelBytes = 640 << 10;  // of panels laid out at a time
-constexpr std::int64_t kPackedRows =
-    512;  // rows quantised and multiplied with packed weights at once
 
 std::byte* row_of(const Tensor& x, std::int64_t i) {
   return static_cast<std::byte*>(x.data) +
@@ -37,7 +36,10 @@ std::byte* row_of(const Tensor& x, std::int64_t i) {
 class CpuBackend final : public Backend {
  public:
   CpuBackend(int n_threads, const KernelTable& kernels)
-      : kernels_(kernels), pool_(n_threads), scratch_(static_cast<std::size_t>(n_threads)) {}
+      : kernels_(kernels),
+        pool_(n_threads),
+        scratch_(static_cast<std::size_t>(n_threads)),
+        packed_(kernels, pool_) {}
 
   std::string name() const override { return std::string("cpu/") + kernels_.name; }
 
@@ -58,7 +60,8 @@ class CpuBackend final : public Backend {
     QWENVL_CHECK(x.row_width() == w.n_in && out.row_width() == w.n_out && out.rows() == x.rows(),
                  "linear {} · [{}, {}]ᵀ → {}", x.shape.str(), w.n_out, w.n_in, out.shape.str());
     if (w.is_packed()) {
-      packed_linear(x, w, bias, out);
+      const LinearPart part{&w, bias, out};
+      packed_.linears(x, {&part, 1});
       return;
     }
     if (kernels_.bf16_linear && x.type == DType::bf16 && w.format == DType::bf16) {
@@ -77,6 +80,23 @@ class CpuBackend final : public Backend {
       } else {
         many_rows(a, padded, n, w, bias, x.type, out_block);
       }
+    }
+  }
+
+  void linears(Tensor x, std::span<const LinearPart> parts) override {
+    if (cpu::PackedLinear::can_share(parts)) {
+      packed_.linears(x, parts);
+    } else {
+      Backend::linears(x, parts);
+    }
+  }
+
+  void gated_linear(Tensor x, const LinearPart& gate, const LinearPart& up) override {
+    const LinearPart parts[] = {gate, up};
+    if (cpu::PackedLinear::can_share(parts) && gate.weight->packing == up.weight->packing) {
+      packed_.gated_linear(x, gate, up);
+    } else {
+      Backend::gated_linear(x, gate, up);
     }
   }
 
@@ -176,17 +196,13 @@ class CpuBackend final : public Backend {
   }
 
   // products + bias → out, columns [first, first + n).
-  void store_products(float* products, std::int64_t stride, std::int64_t n_rows,
+  void store_products(const float* products, std::int64_t stride, std::int64_t n_rows,
                       std::span<const float> bias, std::int64_t first, std::int64_t n,
                       const Tensor& out) {
-    for (std::int64_t t = 0; t < n_rows; ++t) {
-      float* row = products + t * stride;
-      if (!bias.empty()) {
-        for (std::int64_t i = 0; i < n; ++i) row[i] += bias[static_cast<std::size_t>(first + i)];
-      }
-      rows(out.type).narrow(row, n,
-                            row_of(out, t) + first * static_cast<std::int64_t>(size_of(out.type)));
-    }
+    const std::int64_t element = static_cast<std::int64_t>(size_of(out.type));
+    rows(out.type).store_products(products, stride, n_rows,
+                                  bias.empty() ? nullptr : bias.data() + first, n,
+                                  row_of(out, 0) + first * element, out.row_stride * element);
   }
 
   // Panels of 32 rows of W are laid out by the thread that multiplies with them, several at a time
@@ -218,63 +234,6 @@ class CpuBackend final : public Backend {
         store_products(products, width, n_rows, bias, first, n, out.slice_rows(t, n_rows));
       }
     });
-  }
-
-  // x as bytes, at most kPackedRows rows at a time; then panels are shared out among the threads.
-  void packed_linear(Tensor x, const Weight& w, std::span<const float> bias, Tensor out) {
-    const std::int64_t k = padded_to_blocks(w.n_in);
-    const bool is_grouped = w.packing != Packing::int8;
-    const std::int64_t n_scales = is_grouped ? k / kBlock : 1, n_sums = k / kSubGroup;
-    for (std::int64_t begin = 0; begin < x.rows(); begin += kPackedRows) {
-      const std::int64_t n = std::min(kPackedRows, x.rows() - begin);
-      const Tensor x_rows = x.slice_rows(begin, n);
-      std::int8_t* q =
-          reinterpret_cast<std::int8_t*>(activations_.floats((n + 15) / 16 * 16 * k / 4));
-      float* scales = activation_scales_.floats(n * (n_scales + n_sums));
-      std::int32_t* sums = reinterpret_cast<std::int32_t*>(scales + n * n_scales);
-      pool_.parallel_for(n, [&](std::int64_t t, int thread) {
-        float* row = scratch_[thread].a.floats(w.n_in);
-        rows(x.type).widen(row_of(x_rows, t), w.n_in, row);
-        kernels_.packed->quantise(row, w.n_in, is_grouped, q + t * k, scales + t * n_scales,
-                                  sums + t * n_sums);
-      });
-      const cpu::PackedProduct all{q, scales, sums, n, k, n_scales, w.packing};
-      multiply_panels(all, w, bias, out.slice_rows(begin, n));
-    }
-  }
-
-  void multiply_panels(const cpu::PackedProduct& all, const Weight& w, std::span<const float> bias,
-                       const Tensor& out) {
-    const std::int64_t panels = n_panels(w.n_out), width = cpu::kPanelsPerTask * kPanelRows;
-    // Bytes of x that stay in the second-level cache while a task's panels go over them. int4
-    // panels are expanded for each block of rows, and of a long row only a part is in use at a
-    // time.
-    const std::int64_t block = w.packing == Packing::int4
-                                   ? kPackedRows
-                                   : std::max<std::int64_t>(64, (512 << 10) / all.k / 32 * 32);
-    pool_.parallel_for((panels + cpu::kPanelsPerTask - 1) / cpu::kPanelsPerTask,
-                       [&](std::int64_t task, int thread) {
-                         const std::int64_t first = task * cpu::kPanelsPerTask;
-                         cpu::PackedProduct p = all;
-                         p.panel_bytes = panel_bytes(w.packing, w.n_in);
-                         p.panels = static_cast<const std::byte*>(w.data) + first * p.panel_bytes;
-                         p.n_panels = std::min(cpu::kPanelsPerTask, panels - first);
-                         p.ldc = width;
-                         p.scratch = reinterpret_cast<std::byte*>(
-                             scratch_[thread].weights.floats(cpu::kPackedScratchBytes / 4));
-                         p.c = scratch_[thread].products.floats(std::min(block, all.m) * width);
-                         const std::int64_t column = first * kPanelRows;
-                         for (std::int64_t t = 0; t < all.m; t += block) {
-                           p.m = std::min(block, all.m - t);
-                           p.a = all.a + t * all.k;
-                           p.a_scales = all.a_scales + t * all.n_scales;
-                           p.a_sums = all.a_sums + t * (all.k / kSubGroup);
-                           kernels_.packed->multiply(p);
-                           store_products(p.c, width, p.m, bias, column,
-                                          std::min(p.n_panels * kPanelRows, w.n_out - column),
-                                          out.slice_rows(t, p.m));
-                         }
-                       });
   }
 
   void few_rows(const float* a, std::int64_t padded, std::int64_t n_rows, const Weight& w,
@@ -312,7 +271,8 @@ class CpuBackend final : public Backend {
   const KernelTable& kernels_;
   ThreadPool pool_;
   std::vector<Scratch> scratch_;  // one per thread
-  cpu::FloatBuffer activations_, activation_scales_;
+  cpu::FloatBuffer activations_;
+  cpu::PackedLinear packed_;
 };
 
 void CpuBackend::attention_cached(Tensor q, int n_heads, const KvView& kv, int layer, float scale,

@@ -19,7 +19,15 @@ inline std::int64_t padded_to_lanes(std::int64_t n) { return (n + kLanes - 1) / 
 struct RowKernels {
   void (*widen)(const void* x, std::int64_t n, float* out) noexcept;   // type → float32
   void (*narrow)(const float* x, std::int64_t n, void* out) noexcept;  // float32 → type
-  void (*add)(void* x, const void* y, std::int64_t n) noexcept;        // x += y
+  // out = products + bias, n_rows rows of n numbers; bias may be null.
+  void (*store_products)(const float* products, std::int64_t stride, std::int64_t n_rows,
+                         const float* bias, std::int64_t n, void* out,
+                         std::int64_t out_stride_bytes) noexcept;
+  // out = silu(gate + its bias) · (up + its bias), with all roundings of linear and silu_mul.
+  void (*store_gated)(const float* gate, const float* up, std::int64_t stride, std::int64_t n_rows,
+                      const float* gate_bias, const float* up_bias, std::int64_t n, void* out,
+                      std::int64_t out_stride_bytes) noexcept;
+  void (*add)(void* x, const void* y, std::int64_t n) noexcept;  // x += y
   void (*rms_norm)(const void* x, const float* weight, float eps, std::int64_t n,
                    void* out) noexcept;
   void (*rope)(void* x, int n_heads, std::int64_t half, const float* cos, const float* sin,

@@ -218,6 +218,53 @@ void narrow(const float* x, std::int64_t n, void* out) noexcept {
   for_lanes(n, [&](std::int64_t i, std::int64_t m) { store_n(to + i, load_n(x + i, m), m); });
 }
 
+// out[r][i …] = value(r, i, count) for n_rows rows of n numbers.
+template <class T, class Value>
+QWENVL_INLINE void for_products(std::int64_t n_rows, std::int64_t n, void* out,
+                                std::int64_t out_stride_bytes, Value value) {
+  for (std::int64_t r = 0; r < n_rows; ++r) {
+    T* to = reinterpret_cast<T*>(static_cast<std::byte*>(out) + r * out_stride_bytes);
+    for_lanes(n, [&](std::int64_t i, std::int64_t m) { store_n(to + i, value(r, i, m), m); });
+  }
+}
+
+QWENVL_INLINE Lanes with_bias(const float* products, const float* bias, std::int64_t n) {
+  Lanes sum = load_n(products, n);
+  if (bias) {
+    const Lanes b = load_n(bias, n);
+    for (int p = 0; p < kParts; ++p) sum.part[p] += b.part[p];
+  }
+  return sum;
+}
+
+template <class T>
+void store_products(const float* products, std::int64_t stride, std::int64_t n_rows,
+                    const float* bias, std::int64_t n, void* out,
+                    std::int64_t out_stride_bytes) noexcept {
+  for_products<T>(n_rows, n, out, out_stride_bytes,
+                  [&](std::int64_t r, std::int64_t i, std::int64_t m) {
+                    return with_bias(products + r * stride + i, bias ? bias + i : nullptr, m);
+                  });
+}
+
+QWENVL_INLINE VecF silu_vector(VecF x) { return x / (splat(1.0f) + exp_vector(-x)); }
+
+template <class T>
+void store_gated(const float* gate, const float* up, std::int64_t stride, std::int64_t n_rows,
+                 const float* gate_bias, const float* up_bias, std::int64_t n, void* out,
+                 std::int64_t out_stride_bytes) noexcept {
+  for_products<T>(
+      n_rows, n, out, out_stride_bytes, [&](std::int64_t r, std::int64_t i, std::int64_t m) {
+        const Lanes g = with_bias(gate + r * stride + i, gate_bias ? gate_bias + i : nullptr, m);
+        Lanes u = with_bias(up + r * stride + i, up_bias ? up_bias + i : nullptr, m);
+        for (int p = 0; p < kParts; ++p) {
+          const VecF silu = round_vector<T>(silu_vector(round_vector<T>(g.part[p])));
+          u.part[p] = silu * round_vector<T>(u.part[p]);
+        }
+        return u;
+      });
+}
+
 template <class T>
 void add(void* x, const void* y, std::int64_t n) noexcept {
   T* sum = static_cast<T*>(x);
@@ -285,8 +332,7 @@ void silu_mul(void* gate, const void* up, std::int64_t n) noexcept {
     Lanes x = load_n(g + i, m);
     const Lanes y = load_n(u + i, m);
     for (int p = 0; p < kParts; ++p) {
-      const VecF silu = x.part[p] / (splat(1.0f) + exp_vector(-x.part[p]));
-      x.part[p] = round_vector<T>(silu) * y.part[p];
+      x.part[p] = round_vector<T>(silu_vector(x.part[p])) * y.part[p];
     }
     store_n(g + i, x, m);
   });
@@ -571,7 +617,7 @@ void attention(const AttentionTile& t) noexcept {
 
 template <class T>
 constexpr RowKernels row_kernels() {
-  return {&widen<T>, &narrow<T>, &add<T>, &rms_norm<T>, &rope<T>, &silu_mul<T>};
+  return {&widen<T>, &narrow<T>, &store_products<T>, &store_gated<T>, &add<T>, &rms_norm<T>, &rope<T>, &silu_mul<T>};
 }
 
 constexpr KernelTable make_table(const char* name, const PackedKernels& packed) {

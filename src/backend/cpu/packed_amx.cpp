@@ -1,8 +1,14 @@
 // Packed products with the tile registers of AMX: 16 rows of x times 16 rows of W, 64 numbers deep,
 // in one instruction. For few rows the byte dot products of AVX-512 VNNI do the same sums sooner.
 //
-// A panel is already laid out as tiles want it: the same four numbers of 32 rows side by side. int4
-// panels are expanded first, sub · (u − 8) being a byte.
+// A panel is already laid out as tiles want it: the same four numbers of 32 rows side by side.
+// Panels with a scale for each block are first expanded to signed bytes, sub · (u − 8) being one.
+//
+// What bounds the speed is not the tiles but how they are filled, and what happens to their sums:
+//  · a piece of a panel stays in the first-level cache while all rows of x go over it, and a piece
+//    of all rows of x in the second-level cache while the panels of a task go over it;
+//  · the next panel is fetched from memory meanwhile;
+//  · sums are scaled and added while tiles form the next ones.
 #if defined(__x86_64__)
 
 #include <immintrin.h>
@@ -26,122 +32,212 @@ namespace {
 #include "backend/cpu/packed_quantise_avx512.inl"
 #include "backend/cpu/tiles_amx.inl"
 
-constexpr std::int64_t kFewRows = 6;  // up to here tiles would be mostly empty
+// For fewer rows most of a tile would be empty.
+bool takes_tiles(std::int64_t m) noexcept { return m > 6; }
 
-using Sums = std::int32_t[4][16][16];  // as tiles 0 to 3: x rows 0, 0, 16, 16 · W rows 0, 16, 0, 16
+constexpr std::int64_t kTile = 16 * 64;   // bytes
+constexpr std::int64_t kRows = 32;        // of x and of W in a step
+constexpr std::int64_t kInt8Piece = 640;  // numbers of a row of W in the first-level cache
 
-// Tiles 0 to 3 = 32 (or 16) rows of x · 32 rows of W over `n` numbers. numbers: [n / 4][32][4].
-template <bool kUnsigned, bool kBoth>
-inline __attribute__((always_inline)) void tile_sums(const std::int8_t* a, std::int64_t lda,
-                                                     const std::byte* numbers, std::int64_t n) {
+// ---- tiles -------------------------------------------------------------------------------------
+// 0 to 3: sums of x rows 0, 0, 16, 16 · W rows 0, 16, 0, 16; only 0 and 1 when there are at most 16
+// rows of x (kBoth false). 4 and 5: x. 6 and 7: W.
+
+template <bool kBoth>
+inline __attribute__((always_inline)) void zero_sums() {
   _tile_zero(0);
   _tile_zero(1);
   if (kBoth) {
     _tile_zero(2);
     _tile_zero(3);
   }
-  for (std::int64_t i = 0; i < n; i += 64, numbers += 64 * kPanelRows) {
-    _tile_loadd(6, numbers, 128);
-    _tile_loadd(4, a + i, lda);
-    _tile_loadd(7, numbers + 64, 128);
-    if (kUnsigned) {
-      _tile_dpbsud(0, 4, 6);
-      _tile_dpbsud(1, 4, 7);
-    } else {
-      _tile_dpbssd(0, 4, 6);
-      _tile_dpbssd(1, 4, 7);
-    }
-    if (kBoth) {
-      _tile_loadd(5, a + 16 * lda + i, lda);
-      if (kUnsigned) {
-        _tile_dpbsud(2, 5, 6);
-        _tile_dpbsud(3, 5, 7);
-      } else {
-        _tile_dpbssd(2, 5, 6);
-        _tile_dpbssd(3, 5, 7);
-      }
-    }
+}
+
+template <bool kBoth>
+inline __attribute__((always_inline)) void load_sums(const std::int32_t* sums) {
+  _tile_loadd(0, sums, 64);
+  _tile_loadd(1, sums + 256, 64);
+  if (kBoth) {
+    _tile_loadd(2, sums + 512, 64);
+    _tile_loadd(3, sums + 768, 64);
   }
 }
 
 template <bool kBoth>
-inline __attribute__((always_inline)) void store_sums(Sums& sums) {
-  _tile_stored(0, sums[0], 64);
-  _tile_stored(1, sums[1], 64);
+inline __attribute__((always_inline)) void store_sums(std::int32_t* sums) {
+  _tile_stored(0, sums, 64);
+  _tile_stored(1, sums + 256, 64);
   if (kBoth) {
-    _tile_stored(2, sums[2], 64);
-    _tile_stored(3, sums[3], 64);
+    _tile_stored(2, sums + 512, 64);
+    _tile_stored(3, sums + 768, 64);
   }
 }
 
-// 32 (or fewer) rows of x from row t on, the W rows of one panel, one block or all numbers: where
-// the integer sums go.
-struct Step {
-  std::int64_t t, n_rows;
-  std::int64_t scale_at;         // which of a row's activation scales
-  std::int64_t sums_at, n_sums;  // which sums of activations to take off, 128 times each
-  __m512 scale0, scale1;         // of the panel's rows
-  float* c;
-  bool is_first;  // c is written, not added to
+// sums += 64 numbers of x · of W. a, a2: tiles of x. numbers: [16][32][4].
+template <bool kUnsigned, bool kBoth>
+inline __attribute__((always_inline)) void step(const std::int8_t* a, const std::int8_t* a2,
+                                                const std::byte* numbers) {
+  _tile_loadd(6, numbers, 128);
+  _tile_loadd(4, a, 64);
+  _tile_loadd(7, numbers + 64, 128);
+  if (kUnsigned) {
+    _tile_dpbsud(0, 4, 6);
+    _tile_dpbsud(1, 4, 7);
+  } else {
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(1, 4, 7);
+  }
+  if (kBoth) {
+    _tile_loadd(5, a2, 64);
+    if (kUnsigned) {
+      _tile_dpbsud(2, 5, 6);
+      _tile_dpbsud(3, 5, 7);
+    } else {
+      _tile_dpbssd(2, 5, 6);
+      _tile_dpbssd(3, 5, 7);
+    }
+  }
+}
+
+// ---- sums → results ----------------------------------------------------------------------------
+
+// Integer sums that wait for their scales while tiles form the next ones.
+struct Pending {
+  const std::int32_t* sums = nullptr;  // as store_sums leaves them
+  std::int64_t n_rows = 0;
+  const float* x_scales = nullptr;         // x_stride apart
+  const std::int32_t* x_totals = nullptr;  // sums of activations, of unsigned weights
+  std::int64_t x_stride = 0;
+  __m512 scale0{}, scale1{};  // of the rows of W
+  float* c = nullptr;         // [n_rows, 32]
+  __mmask16 before = 0;       // of lanes of c that are added to; of none in the first block
 };
 
-template <bool kUnsigned, bool kBoth>
-inline __attribute__((always_inline)) void add_sums(const PackedProduct& p, const Step& step,
-                                                    const Sums& sums) {
-  const std::int64_t n_rows = kBoth ? step.n_rows : (step.n_rows < 16 ? step.n_rows : 16);
-  for (std::int64_t r = 0; r < n_rows; ++r) {
-    const std::int64_t t = step.t + r;
-    __m512i sum0 = _mm512_load_si512(sums[r / 16 * 2][r % 16]);
-    __m512i sum1 = _mm512_load_si512(sums[r / 16 * 2 + 1][r % 16]);
+template <bool kUnsigned>
+inline __attribute__((always_inline)) void add_rows(const Pending& p, std::int64_t begin,
+                                                    std::int64_t end) {
+  for (std::int64_t r = begin; r < end; ++r) {
+    const std::int32_t* sums = p.sums + r / 16 * 512 + r % 16 * 16;
+    __m512i sum0 = _mm512_load_si512(sums), sum1 = _mm512_load_si512(sums + 256);
     if (kUnsigned) {
-      std::int32_t x_sum = 0;
-      for (std::int64_t i = 0; i < step.n_sums; ++i) {
-        x_sum += p.a_sums[t * (p.k / kSubGroup) + step.sums_at + i];
-      }
-      const __m512i extra = _mm512_set1_epi32(128 * x_sum);
+      const __m512i extra = _mm512_set1_epi32(128 * p.x_totals[r * p.x_stride]);
       sum0 = _mm512_sub_epi32(sum0, extra);
       sum1 = _mm512_sub_epi32(sum1, extra);
     }
-    const __m512 x_scale = _mm512_set1_ps(p.a_scales[t * p.n_scales + step.scale_at]);
-    float* c = step.c + r * p.ldc;
-    const __m512 before0 = step.is_first ? _mm512_setzero_ps() : _mm512_loadu_ps(c);
-    const __m512 before1 = step.is_first ? _mm512_setzero_ps() : _mm512_loadu_ps(c + 16);
-    _mm512_storeu_ps(
-        c, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum0), _mm512_mul_ps(step.scale0, x_scale), before0));
-    _mm512_storeu_ps(c + 16, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum1),
-                                             _mm512_mul_ps(step.scale1, x_scale), before1));
+    const __m512 x_scale = _mm512_set1_ps(p.x_scales[r * p.x_stride]);
+    float* c = p.c + r * kPanelRows;
+    const __m512 before0 = _mm512_maskz_load_ps(p.before, c);
+    const __m512 before1 = _mm512_maskz_load_ps(p.before, c + 16);
+    _mm512_store_ps(
+        c, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum0), _mm512_mul_ps(p.scale0, x_scale), before0));
+    _mm512_store_ps(c + 16, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum1),
+                                            _mm512_mul_ps(p.scale1, x_scale), before1));
   }
 }
 
-// One panel of int8 weights against all rows, in `p.n_scales` pieces.
-void int8_panel(const PackedProduct& p, const std::byte* panel, float* c, Sums& sums) {
-  const std::int64_t length = p.k / p.n_scales;
-  Step step{};
-  step.scale0 = _mm512_load_ps(panel);
-  step.scale1 = _mm512_load_ps(panel + 64);
-  step.n_sums = length / kSubGroup;
-  for (std::int64_t t = 0; t < p.m; t += 32) {
-    step.t = t;
-    step.n_rows = p.m - t < 32 ? p.m - t : 32;
-    step.c = c + t * p.ldc;
-    for (std::int64_t b = 0; b < p.n_scales; ++b) {
-      const std::int8_t* a = p.a + t * p.k + b * length;
-      const std::byte* numbers = panel + kInt8Header + b * length * kPanelRows;
-      step.scale_at = b;
-      step.sums_at = b * step.n_sums;
-      step.is_first = b == 0;
-      if (step.n_rows > 16) {
-        tile_sums<true, true>(a, p.k, numbers, length);
-        store_sums<true>(sums);
-        add_sums<true, true>(p, step, sums);
-      } else {
-        tile_sums<true, false>(a, p.k, numbers, length);
-        store_sums<false>(sums);
-        add_sums<true, false>(p, step, sums);
-      }
+// Fetches what comes next from memory, a little with every step.
+class Ahead {
+ public:
+  Ahead(const std::byte* next, std::int64_t n_bytes, std::int64_t n_steps)
+      : next_(reinterpret_cast<const char*>(next)),
+        n_lines_((n_bytes / 64 + n_steps - 1) / n_steps) {}
+  inline __attribute__((always_inline)) void fetch() {
+    for (std::int64_t i = 0; i < n_lines_; ++i, next_ += 64) _mm_prefetch(next_, _MM_HINT_T1);
+  }
+
+ private:
+  const char* next_;
+  std::int64_t n_lines_;
+};
+
+// What is needed after `bytes` of panel i: the same of the next panel, or more of the first.
+inline const std::byte* next_of(const PackedProduct& p, std::int64_t i, const std::byte* piece,
+                                std::int64_t bytes) {
+  return i + 1 < p.n_panels ? piece + p.panel_bytes : piece + bytes - i * p.panel_bytes;
+}
+
+// ---- int8: one scale for a row of x, one for a row of W
+// ------------------------------------------
+
+// A piece of a panel: n numbers of each row from `first` on.
+struct Int8Piece {
+  std::int64_t first, n;
+  const std::byte* numbers;
+  bool is_first, is_last;
+};
+
+// Sums of a piece; those of the pieces before it are in `raw`, where they stay until the last.
+template <bool kBoth>
+inline __attribute__((always_inline)) void int8_rows(const Int8Piece& piece, const std::int8_t* a,
+                                                     const std::int8_t* a2, std::int32_t* raw,
+                                                     std::int32_t* sums, const Pending& pending,
+                                                     Ahead& ahead) {
+  if (piece.is_first) {
+    zero_sums<kBoth>();
+  } else {
+    load_sums<kBoth>(raw);
+  }
+  constexpr std::int64_t kRowsPerStep = 4;
+  std::int64_t done = 0;
+  for (std::int64_t i = 0; i < piece.n; i += 64) {
+    step<true, kBoth>(a + i * 16, a2 + i * 16, piece.numbers + i * kPanelRows);
+    ahead.fetch();
+    const std::int64_t end =
+        done + kRowsPerStep < pending.n_rows ? done + kRowsPerStep : pending.n_rows;
+    add_rows<true>(pending, done, end);
+    done = end;
+  }
+  store_sums<kBoth>(piece.is_last ? sums : raw);
+  add_rows<true>(pending, done, pending.n_rows);
+}
+
+void int8_piece(const PackedProduct& p, const std::byte* panel, const Int8Piece& piece, float* c,
+                Ahead ahead) {
+  alignas(64) std::int32_t sums[2][kRows * kPanelRows];
+  Pending pending;
+  for (std::int64_t t = 0, turn = 0; t < p.m; t += kRows, turn ^= 1) {
+    const std::int64_t n_rows = p.m - t < kRows ? p.m - t : kRows;
+    const std::int8_t* a = p.a + t * p.k + piece.first * 16;
+    const std::int8_t* a2 = a + 16 * p.k;
+    std::int32_t* raw = reinterpret_cast<std::int32_t*>(c + t * kPanelRows);
+    if (n_rows > 16) {
+      int8_rows<true>(piece, a, a2, raw, sums[turn], pending, ahead);
+    } else {
+      int8_rows<false>(piece, a, a2, raw, sums[turn], pending, ahead);
+    }
+    if (!piece.is_last) continue;
+    pending = {sums[turn],
+               n_rows,
+               p.a_scales + t,
+               p.a_totals + t,
+               1,
+               _mm512_load_ps(panel),
+               _mm512_load_ps(panel + 64),
+               c + t * kPanelRows,
+               0};
+  }
+  add_rows<true>(pending, 0, pending.n_rows);
+}
+
+void int8_panels(const PackedProduct& p) {
+  const std::int64_t n_pieces = (p.k + kInt8Piece - 1) / kInt8Piece,
+                     length = (p.k / 64 + n_pieces - 1) / n_pieces * 64;
+  const std::int64_t n_row_blocks = (p.m + kRows - 1) / kRows;
+  for (std::int64_t first = 0; first < p.k; first += length) {
+    for (std::int64_t i = 0; i < p.n_panels; ++i) {
+      const std::byte* panel = p.panels + i * p.panel_bytes;
+      const std::int64_t n = p.k - first < length ? p.k - first : length;
+      const Int8Piece piece{first, n, panel + kInt8Header + first * kPanelRows, first == 0,
+                            first + n == p.k};
+      const Ahead ahead(next_of(p, i, piece.numbers, n * kPanelRows), n * kPanelRows,
+                        n_row_blocks * (n / 64));
+      int8_piece(p, panel, piece, p.c + i * p.c_panel, ahead);
     }
   }
 }
+
+// ---- int4 and int8_grouped: scales for each block
+// ------------------------------------------------
 
 // Products sub · (u − 8) of 32 even bytes; the odd ones are added in place.
 // codes: 64 values of 4 bits; sub, sub8: the sub-scales and eight times them, 16 bits wide.
@@ -163,8 +259,8 @@ inline __attribute__((always_inline)) __m512i wide_subs(const std::byte* p, int 
                          _mm512_slli_epi32(value, 16));
 }
 
-// Blocks of an int4 panel → bytes, [number / 4][32][4].
-void expand(const std::byte* block, std::int64_t n_blocks, std::byte* out) {
+// Blocks of an int4 panel → signed bytes, [number / 4][32][4].
+void expand_int4(const std::byte* block, std::int64_t n_blocks, std::byte* out) {
   const __m512i low_half = _mm512_set1_epi8(15);
   for (std::int64_t b = 0; b < n_blocks; ++b, block += kInt4Block) {
     for (int g = 0; g < 4; ++g) {
@@ -185,65 +281,101 @@ void expand(const std::byte* block, std::int64_t n_blocks, std::byte* out) {
   }
 }
 
-// All panels of a task, kExpandedNumbers of each at a time: what is expanded stays near.
-void int4_panels(const PackedProduct& p, Sums& sums) {
-  const std::int64_t n_blocks = p.k / kBlock, at_once = kExpandedNumbers / kBlock;
-  const std::int64_t panel_room = kExpandedNumbers * kPanelRows;
-  for (std::int64_t first = 0; first < n_blocks; first += at_once) {
-    const std::int64_t n = n_blocks - first < at_once ? n_blocks - first : at_once;
-    for (std::int64_t i = 0; i < p.n_panels; ++i) {
-      expand(p.panels + i * p.panel_bytes + first * kInt4Block, n, p.scratch + i * panel_room);
-    }
-    for (std::int64_t t = 0; t < p.m; t += 32) {
-      Step step{};
-      step.t = t;
-      step.n_rows = p.m - t < 32 ? p.m - t : 32;
-      for (std::int64_t i = 0; i < p.n_panels; ++i) {
-        step.c = p.c + t * p.ldc + i * kPanelRows;
-        const std::byte* block = p.panels + i * p.panel_bytes + first * kInt4Block;
-        for (std::int64_t b = first; b < first + n; ++b, block += kInt4Block) {
-          const std::byte* numbers = p.scratch + i * panel_room + (b - first) * kBlock * kPanelRows;
-          step.scale_at = b;
-          step.is_first = b == 0;
-          step.scale0 = _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(block)));
-          step.scale1 =
-              _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(block + 32)));
-          const std::int8_t* a = p.a + t * p.k + b * kBlock;
-          if (step.n_rows > 16) {
-            tile_sums<false, true>(a, p.k, numbers, kBlock);
-            store_sums<true>(sums);
-            add_sums<false, true>(p, step, sums);
-          } else {
-            tile_sums<false, false>(a, p.k, numbers, kBlock);
-            store_sums<false>(sums);
-            add_sums<false, false>(p, step, sums);
-          }
-        }
+// The same of an int8_grouped panel: u − 128.
+void expand_int8(const std::byte* numbers, std::int64_t n_blocks, std::byte* out) {
+  const __m512i sign = _mm512_set1_epi8(-128);
+  for (std::int64_t i = 0; i < n_blocks * kBlock * kPanelRows; i += 64) {
+    _mm512_store_si512(out + i, _mm512_xor_si512(_mm512_load_si512(numbers + i), sign));
+  }
+}
+
+template <bool kBoth>
+inline __attribute__((always_inline)) void block_rows(const std::int8_t* a, const std::int8_t* a2,
+                                                      const std::byte* numbers, std::int32_t* sums,
+                                                      const Pending& pending, Ahead& ahead) {
+  const std::int64_t half = pending.n_rows / 2;
+  zero_sums<kBoth>();
+  step<false, kBoth>(a, a2, numbers);
+  add_rows<false>(pending, 0, half);
+  step<false, kBoth>(a + kTile, a2 + kTile, numbers + 64 * kPanelRows);
+  add_rows<false>(pending, half, pending.n_rows);
+  store_sums<kBoth>(sums);
+  ahead.fetch();
+}
+
+// Where the 32 scales of W of a block are, and how to read them.
+inline __attribute__((always_inline)) void load_scales(const PackedProduct& p,
+                                                       const std::byte* panel, std::int64_t block,
+                                                       Pending& pending) {
+  if (p.packing == Packing::int4) {
+    const __m256i* scales = reinterpret_cast<const __m256i*>(panel + block * kInt4Block);
+    pending.scale0 = _mm512_cvtph_ps(_mm256_load_si256(scales));
+    pending.scale1 = _mm512_cvtph_ps(_mm256_load_si256(scales + 1));
+  } else {
+    pending.scale0 = _mm512_load_ps(panel);
+    pending.scale1 = _mm512_load_ps(panel + 64);
+  }
+}
+
+// n blocks of a panel from `first` on, expanded in p.scratch.
+void grouped_piece(const PackedProduct& p, const std::byte* panel, std::int64_t first,
+                   std::int64_t n, float* c, Ahead ahead) {
+  alignas(64) std::int32_t sums[2][kRows * kPanelRows];
+  Pending pending;
+  std::int64_t turn = 0;
+  for (std::int64_t t = 0; t < p.m; t += kRows) {
+    const std::int64_t n_rows = p.m - t < kRows ? p.m - t : kRows;
+    const std::int8_t* a = p.a + t * p.k + first * 2 * kTile;
+    for (std::int64_t b = 0; b < n; ++b, a += 2 * kTile, turn ^= 1) {
+      const std::byte* numbers = p.scratch + b * kBlock * kPanelRows;
+      if (n_rows > 16) {
+        block_rows<true>(a, a + 16 * p.k, numbers, sums[turn], pending, ahead);
+      } else {
+        block_rows<false>(a, a + 16 * p.k, numbers, sums[turn], pending, ahead);
       }
+      pending.sums = sums[turn];
+      pending.n_rows = n_rows;
+      pending.x_scales = p.a_scales + t * p.n_scales + first + b;
+      pending.x_stride = p.n_scales;
+      load_scales(p, panel, first + b, pending);
+      pending.c = c + t * kPanelRows;
+      pending.before = first + b == 0 ? 0 : 0xffff;
+    }
+  }
+  add_rows<false>(pending, 0, pending.n_rows);
+}
+
+void grouped_panels(const PackedProduct& p) {
+  constexpr std::int64_t kBlocks = kExpandedNumbers / kBlock;
+  const bool is_int4 = p.packing == Packing::int4;
+  const std::int64_t header = is_int4 ? 0 : kInt8Header,
+                     block_bytes = is_int4 ? kInt4Block : kBlock * kPanelRows;
+  const std::int64_t n_row_blocks = (p.m + kRows - 1) / kRows;
+  for (std::int64_t first = 0; first < p.k / kBlock; first += kBlocks) {
+    const std::int64_t n = p.k / kBlock - first < kBlocks ? p.k / kBlock - first : kBlocks;
+    for (std::int64_t i = 0; i < p.n_panels; ++i) {
+      const std::byte* panel = p.panels + i * p.panel_bytes;
+      const std::byte* blocks = panel + header + first * block_bytes;
+      (is_int4 ? expand_int4 : expand_int8)(blocks, n, p.scratch);
+      const Ahead ahead(next_of(p, i, blocks, n * block_bytes), n * block_bytes, n_row_blocks * n);
+      grouped_piece(p, panel, first, n, p.c + i * p.c_panel, ahead);
     }
   }
 }
 
 void multiply(const PackedProduct& p) noexcept {
-  if (p.m <= kFewRows) {
+  if (!takes_tiles(p.m)) {
     packed_avx512_vnni.multiply(p);
     return;
   }
   configure_tiles();
-  alignas(64) Sums sums;
-  if (p.packing == Packing::int4) {
-    int4_panels(p, sums);
-  } else {
-    for (std::int64_t i = 0; i < p.n_panels; ++i) {
-      int8_panel(p, p.panels + i * p.panel_bytes, p.c + i * kPanelRows, sums);
-    }
-  }
+  (p.packing == Packing::int8 ? int8_panels : grouped_panels)(p);
   _tile_release();
 }
 
 }  // namespace
 
-constinit const PackedKernels packed_amx = {quantise, multiply};
+constinit const PackedKernels packed_amx = {quantise, multiply, takes_tiles};
 
 }  // namespace qwenvl::cpu
 QWENVL_TARGET_END

@@ -79,7 +79,7 @@ __attribute__((noinline)) void int4_eight(const PackedProduct& p, std::int64_t t
       sum[m] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(block[m]), _mm256_mul_ps(scale, x_scale), sum[m]);
     }
   }
-  QWENVL_EACH_ROW _mm256_storeu_ps(c + m * p.ldc, sum[m]);
+  QWENVL_EACH_ROW _mm256_storeu_ps(c + m * kPanelRows, sum[m]);
 }
 
 template <int kM>
@@ -112,7 +112,7 @@ __attribute__((noinline)) void int8_eight(const PackedProduct& p, std::int64_t t
       sum[m] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(block[m]), _mm256_mul_ps(scale, x_scale), sum[m]);
     }
   }
-  QWENVL_EACH_ROW _mm256_storeu_ps(c + m * p.ldc, sum[m]);
+  QWENVL_EACH_ROW _mm256_storeu_ps(c + m * kPanelRows, sum[m]);
 }
 
 template <int kM>

@@ -24,8 +24,9 @@ namespace {
 
 #include "backend/cpu/packed_quantise_avx512.inl"
 
-constexpr int kAhead = 1024;     // bytes of weights fetched ahead for one or two rows
-constexpr int kFarAhead = 8192;  // for more rows, which take longer per byte
+// Bytes of weights fetched ahead: from memory into the second-level cache across the borders of
+// pages, where the processor's own prefetching ends, and from there into the first.
+constexpr int kFarAhead = 4096, kNearAhead = 768;
 
 #define QWENVL_EACH_ROW _Pragma("GCC unroll 4") for (int m = 0; m < kM; ++m)
 
@@ -35,9 +36,9 @@ inline __attribute__((always_inline)) __m512i four_bytes(const std::int8_t* p) {
   return _mm512_set1_epi32(value);
 }
 
-template <int kM>
 inline __attribute__((always_inline)) void prefetch(const std::byte* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(p) + (kM <= 2 ? kAhead : kFarAhead), _MM_HINT_T1);
+  _mm_prefetch(reinterpret_cast<const char*>(p) + kFarAhead, _MM_HINT_T1);
+  _mm_prefetch(reinterpret_cast<const char*>(p) + kNearAhead, _MM_HINT_T0);
 }
 
 // 16 sub-scales of a group as numbers in the low halves of 16 lanes.
@@ -62,11 +63,10 @@ inline __attribute__((always_inline)) void add_block(const float* x_scales, std:
 }
 
 template <int kM>
-inline __attribute__((always_inline)) void store_rows(const __m512 (&sum)[kM][2], float* c,
-                                                      std::int64_t ldc) {
+inline __attribute__((always_inline)) void store_rows(const __m512 (&sum)[kM][2], float* c) {
   QWENVL_EACH_ROW {
-    _mm512_storeu_ps(c + m * ldc, sum[m][0]);
-    _mm512_storeu_ps(c + m * ldc + 16, sum[m][1]);
+    _mm512_storeu_ps(c + m * kPanelRows, sum[m][0]);
+    _mm512_storeu_ps(c + m * kPanelRows + 16, sum[m][1]);
   }
 }
 
@@ -84,8 +84,8 @@ __attribute__((noinline)) void int4_panel(const PackedProduct& p, std::int64_t t
   for (std::int64_t b = 0; b < p.k / kBlock; ++b, panel += kInt4Block) {
     __m512i block[kM][2];
     QWENVL_EACH_ROW block[m][0] = block[m][1] = _mm512_setzero_si512();
-    prefetch<kM>(panel);
-    prefetch<kM>(panel + 64);
+    prefetch(panel);
+    prefetch(panel + 64);
     for (int g = 0; g < 4; ++g) {
       __m512i group[kM][2];
       QWENVL_EACH_ROW group[m][0] = group[m][1] =
@@ -95,8 +95,8 @@ __attribute__((noinline)) void int4_panel(const PackedProduct& p, std::int64_t t
       _Pragma("GCC unroll 4") for (int s = 0; s < 4; ++s) {
         const __m512i w0 = _mm512_load_si512(numbers + s * 128);
         const __m512i w1 = _mm512_load_si512(numbers + s * 128 + 64);
-        prefetch<kM>(numbers + s * 128);
-        prefetch<kM>(numbers + s * 128 + 64);
+        prefetch(numbers + s * 128);
+        prefetch(numbers + s * 128 + 64);
         const __m512i low0 = _mm512_and_si512(w0, low_half), low1 = _mm512_and_si512(w1, low_half),
                       high0 = _mm512_and_si512(_mm512_srli_epi16(w0, 4), low_half),
                       high1 = _mm512_and_si512(_mm512_srli_epi16(w1, 4), low_half);
@@ -123,7 +123,7 @@ __attribute__((noinline)) void int4_panel(const PackedProduct& p, std::int64_t t
         _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(panel + 32)));
     add_block<kM>(a_scales + b, p.n_scales, block, scale0, scale1, sum);
   }
-  store_rows<kM>(sum, c, p.ldc);
+  store_rows<kM>(sum, c);
 }
 
 // The integer sums of `n` numbers of kM rows of x and one int8 panel.
@@ -133,8 +133,8 @@ inline __attribute__((always_inline)) void int8_sums(const PackedProduct& p, con
                                                      __m512i (&sum)[kM][2]) {
   for (std::int64_t i = 0; i < n; i += 4, numbers += 128) {
     const __m512i w0 = _mm512_load_si512(numbers), w1 = _mm512_load_si512(numbers + 64);
-    prefetch<kM>(numbers);
-    prefetch<kM>(numbers + 64);
+    prefetch(numbers);
+    prefetch(numbers + 64);
     QWENVL_EACH_ROW {
       const __m512i four = four_bytes(x + m * p.k + i);
       sum[m][0] = _mm512_dpbusd_epi32(sum[m][0], w0, four);
@@ -148,25 +148,19 @@ __attribute__((noinline)) void int8_panel(const PackedProduct& p, std::int64_t t
                                           const std::byte* panel, float* c) {
   const std::int8_t* a = p.a + t * p.k;
   const float* a_scales = p.a_scales + t * p.n_scales;
-  const std::int64_t n_sums = p.k / kSubGroup, length = p.k / p.n_scales;
-  const std::int32_t* a_sums = p.a_sums + t * n_sums;
+  const std::int64_t length = p.k / p.n_scales;
   const __m512 scale0 = _mm512_load_ps(panel), scale1 = _mm512_load_ps(panel + 64);
   const std::byte* numbers = panel + kInt8Header;
   __m512 sum[kM][2];
   QWENVL_EACH_ROW sum[m][0] = sum[m][1] = _mm512_setzero_ps();
   for (std::int64_t b = 0; b < p.n_scales; ++b) {
     __m512i block[kM][2];
-    QWENVL_EACH_ROW {
-      std::int32_t x_sum = 0;
-      for (std::int64_t i = 0; i < length / kSubGroup; ++i) {
-        x_sum += a_sums[m * n_sums + b * length / kSubGroup + i];
-      }
-      block[m][0] = block[m][1] = _mm512_set1_epi32(-128 * x_sum);
-    }
+    QWENVL_EACH_ROW block[m][0] = block[m][1] =
+        _mm512_set1_epi32(-128 * p.a_totals[(t + m) * p.n_scales + b]);
     int8_sums<kM>(p, a + b * length, numbers + b * length * kPanelRows, length, block);
     add_block<kM>(a_scales + b, p.n_scales, block, scale0, scale1, sum);
   }
-  store_rows<kM>(sum, c, p.ldc);
+  store_rows<kM>(sum, c);
 }
 
 template <int kM>

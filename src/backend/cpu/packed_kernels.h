@@ -12,9 +12,12 @@ namespace qwenvl::cpu {
 
 // c = x · Wᵀ for some panels of W and all rows of x.
 struct PackedProduct {
-  const std::int8_t* a;        // [m, k] quantised activations; rows up to a multiple of 16 readable
-  const float* a_scales;       // [m, n_scales]
-  const std::int32_t* a_sums;  // [m, k / 32]
+  // Quantised activations, rows up to a multiple of 16 readable: [m, k], or for kernels that take
+  // tiles [m / 16][k / 64][16][64].
+  const std::int8_t* a;
+  const float* a_scales;         // [m, n_scales]
+  const std::int32_t* a_sums;    // [m, k / 32]
+  const std::int32_t* a_totals;  // [m, n_scales], of as many activations as have a scale
   std::int64_t m;
   std::int64_t k;         // padded to whole blocks
   std::int64_t n_scales;  // 1, or k / 128
@@ -22,21 +25,22 @@ struct PackedProduct {
   const std::byte* panels;
   std::int64_t panel_bytes;
   std::int64_t n_panels;
-  float* c;  // [m, 32 · n_panels]
-  std::int64_t ldc;
-  std::byte* scratch;  // kPackedScratchBytes, 64-byte aligned
+  float* c;              // [n_panels][m, 32], 64-byte aligned; with tiles rows up to a multiple
+                         // of 32 are writable
+  std::int64_t c_panel;  // numbers from one panel's results to the next one's
+  std::byte* scratch;    // kPackedScratchBytes, 64-byte aligned
 };
 
-// Panels a task takes at most, and the numbers of a row that are expanded at a time.
-inline constexpr std::int64_t kPanelsPerTask = 4;
-inline constexpr std::int64_t kExpandedNumbers = 2048;
-inline constexpr std::int64_t kPackedScratchBytes = kPanelsPerTask * kPanelRows * kExpandedNumbers;
+inline constexpr std::int64_t kExpandedNumbers = 1024;  // of a row, expanded at a time
+inline constexpr std::int64_t kPackedScratchBytes = kPanelRows * kExpandedNumbers;
 
 struct PackedKernels {
   // As quantise_activations of formats/packed.h, bit for bit.
   void (*quantise)(const float* x, std::int64_t n_in, bool is_grouped, std::int8_t* q,
                    float* scales, std::int32_t* sums) noexcept;
   void (*multiply)(const PackedProduct& p) noexcept;
+  // Whether multiply wants the activations of m rows as tiles; null: never.
+  bool (*takes_tiles)(std::int64_t m) noexcept = nullptr;
 };
 
 extern const PackedKernels packed_portable;

@@ -91,7 +91,7 @@ __attribute__((noinline)) void int4_half(const PackedProduct& p, std::int64_t t,
                     vmulq_f32(scale, vdupq_n_f32(a_scales[m * p.n_scales + b])));
     }
   }
-  QWENVL_EACH_ROW QWENVL_EACH_VECTOR vst1q_f32(c + m * p.ldc + 4 * v, sum[m][v]);
+  QWENVL_EACH_ROW QWENVL_EACH_VECTOR vst1q_f32(c + m * kPanelRows + 4 * v, sum[m][v]);
 }
 
 template <int kM>
@@ -122,7 +122,7 @@ __attribute__((noinline)) void int8_half(const PackedProduct& p, std::int64_t t,
                     vmulq_f32(scale, vdupq_n_f32(a_scales[m * p.n_scales + b])));
     }
   }
-  QWENVL_EACH_ROW QWENVL_EACH_VECTOR vst1q_f32(c + m * p.ldc + 4 * v, sum[m][v]);
+  QWENVL_EACH_ROW QWENVL_EACH_VECTOR vst1q_f32(c + m * kPanelRows + 4 * v, sum[m][v]);
 }
 
 template <int kM>

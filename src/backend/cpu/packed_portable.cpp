@@ -68,7 +68,7 @@ void multiply(const PackedProduct& p) noexcept {
   for (std::int64_t panel = 0; panel < p.n_panels; ++panel) {
     for (std::int64_t t = 0; t < p.m; ++t) {
       for (std::int64_t row = 0; row < kPanelRows; ++row) {
-        p.c[t * p.ldc + panel * kPanelRows + row] =
+        p.c[panel * p.c_panel + t * kPanelRows + row] =
             product(p, p.panels + panel * p.panel_bytes, t, row);
       }
     }

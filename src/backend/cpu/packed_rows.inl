@@ -9,7 +9,7 @@ void multiply(const PackedProduct& p) noexcept {
   for (std::int64_t i = 0; i < p.n_panels; ++i) {
     const std::byte* panel = p.panels + i * p.panel_bytes;
     for (std::int64_t t = 0; t < p.m; t += kRows) {
-      float* c = p.c + t * p.ldc + i * kPanelRows;
+      float* c = p.c + i * p.c_panel + t * kPanelRows;
       switch (p.m - t) {
         case 1: rows_of_panel<1>(p, t, panel, c); break;
         case 2: rows_of_panel<2>(p, t, panel, c); break;

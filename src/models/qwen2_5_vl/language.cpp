@@ -140,8 +140,8 @@ class Step {
     Tensor k = w_.take(compute_, {n, kv_width});  // [T, K·D]
     Tensor v = w_.take(compute_, {n, kv_width});
     b_.rms_norm(rows.x, l.input_norm, c_.rms_norm_eps, h);
-    b_.linear(h, l.k.weight, l.k.bias, k);
-    b_.linear(h, l.v.weight, l.v.bias, v);
+    const LinearPart parts[] = {{&l.k.weight, l.k.bias, k}, {&l.v.weight, l.v.bias, v}};
+    b_.linears(h, parts);
     b_.rope(k, c_.n_kv_heads, rows.cos, rows.sin, RopeRounding::each_product);
     b_.store_kv(k, v, rows.kv, index);
   }
@@ -170,9 +170,7 @@ class Step {
     Tensor gate = w_.take(compute_, {n, c_.intermediate_size});  // [T, F]
     Tensor up = w_.take(compute_, {n, c_.intermediate_size});
     b_.rms_norm(x, l.post_attention_norm, c_.rms_norm_eps, h);
-    b_.linear(h, l.gate.weight, {}, gate);
-    b_.linear(h, l.up.weight, {}, up);
-    b_.silu_mul(gate, up);
+    b_.gated_linear(h, {&l.gate.weight, {}, gate}, {&l.up.weight, {}, up});
     b_.linear(gate, l.down.weight, {}, h);
     b_.add(x, h);
   }

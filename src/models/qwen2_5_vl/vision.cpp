@@ -164,9 +164,8 @@ class Tower {
     b_.add(rows, h);
     b_.rms_norm(rows, block.norm2, kNormEpsilon, h);
     Tensor gate = w_.take(compute_, {n, width}), up = w_.take(compute_, {n, width});
-    b_.linear(h, block.gate.weight, block.gate.bias, gate);
-    b_.linear(h, block.up.weight, block.up.bias, up);
-    b_.silu_mul(gate, up);
+    b_.gated_linear(h, {&block.gate.weight, block.gate.bias, gate},
+                    {&block.up.weight, block.up.bias, up});
     b_.linear(gate, block.down.weight, block.down.bias, h);
     b_.add(rows, h);
   }
