@@ -5,25 +5,17 @@
 Its best settings: flash attention on, repacked weights (the default), one batch for the whole
 prompt, bf16 tower. The picture has the size it would be resized to, so nothing is resized.
 """
-import argparse
 import ctypes
-import json
-import time
 
 import llama_cpp
 import numpy
 from llama_cpp import mtmd_cpp
 
+import peer
 from pictures import synthetic_picture
 
 FLASH_ATTENTION_ON = 1
 QUIET = llama_cpp.llama_log_callback(lambda level, text, data: None)
-
-
-def milliseconds(call):
-    begin = time.perf_counter()
-    result = call()
-    return (time.perf_counter() - begin) * 1e3, result
 
 
 def check(is_good, what):
@@ -31,27 +23,27 @@ def check(is_good, what):
         raise SystemExit(f"peer_llama.py: {what} failed")
 
 
-class Peer:
-    def __init__(self, arguments):
+class Llama:
+    def __init__(self, options):
         llama_cpp.llama_log_set(QUIET, None)
         mtmd_cpp.mtmd_log_set(QUIET, None)
         mtmd_cpp.mtmd_helper_log_set(QUIET, None)
         llama_cpp.llama_backend_init()
         self.model = llama_cpp.llama_model_load_from_file(
-            arguments.language.encode(), llama_cpp.llama_model_default_params())
-        check(self.model, "loading " + arguments.language)
+            options.language.encode(), llama_cpp.llama_model_default_params())
+        check(self.model, "loading " + options.language)
         params = llama_cpp.llama_context_default_params()
-        params.n_ctx = params.n_batch = params.n_ubatch = arguments.context
-        params.n_threads = params.n_threads_batch = arguments.threads
+        params.n_ctx = params.n_batch = params.n_ubatch = options.context
+        params.n_threads = params.n_threads_batch = options.threads
         params.flash_attn_type = FLASH_ATTENTION_ON
         self.context = llama_cpp.llama_init_from_model(self.model, params)
         check(self.context, "making a context")
         vision = mtmd_cpp.mtmd_context_params_default()
         vision.use_gpu = vision.print_timings = vision.warmup = False
-        vision.n_threads = arguments.threads
+        vision.n_threads = options.threads
         vision.flash_attn_type = FLASH_ATTENTION_ON
-        self.tower = mtmd_cpp.mtmd_init_from_file(arguments.vision.encode(), self.model, vision)
-        check(self.tower, "loading " + arguments.vision)
+        self.tower = mtmd_cpp.mtmd_init_from_file(options.vision.encode(), self.model, vision)
+        check(self.tower, "loading " + options.vision)
         self.vocabulary = llama_cpp.llama_model_get_vocab(self.model)
         self.n_vocabulary = llama_cpp.llama_vocab_n_tokens(self.vocabulary)
 
@@ -73,8 +65,8 @@ class Peer:
         pixels = synthetic_picture(side, side, 2)
         data = pixels.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
         bitmap = mtmd_cpp.mtmd_bitmap_init(side, side, data)
-        words = mtmd_cpp.mtmd_default_marker() + b"the" + b" the" * (n_words - 1)
-        text = mtmd_cpp.mtmd_input_text(words, len(words), True, True)
+        prompt = mtmd_cpp.mtmd_default_marker() + peer.words(n_words).encode()
+        text = mtmd_cpp.mtmd_input_text(prompt, len(prompt), True, True)
         chunks = mtmd_cpp.mtmd_input_chunks_init()
         bitmaps = (mtmd_cpp.mtmd_bitmap_p_ctypes * 1)(bitmap)
         check(mtmd_cpp.mtmd_tokenize(self.tower, chunks, ctypes.byref(text), bitmaps, 1) == 0,
@@ -87,7 +79,7 @@ class Peer:
             chunk = mtmd_cpp.mtmd_input_chunks_get(chunks, i)
             n_tokens = mtmd_cpp.mtmd_input_chunk_get_n_tokens(chunk)
             if mtmd_cpp.mtmd_input_chunk_get_type(chunk) == mtmd_cpp.MTMD_INPUT_CHUNK_TYPE_IMAGE:
-                time_ms, code = milliseconds(
+                time_ms, code = peer.milliseconds(
                     lambda: mtmd_cpp.mtmd_encode_chunk(self.tower, chunk))
                 check(code == 0, "encoding")
                 return time_ms, n_tokens
@@ -95,42 +87,35 @@ class Peer:
 
     def first_token(self, side, n_words):
         self.clear()
-        begin = time.perf_counter()
         chunks = self.chunks(side, n_words)
         past = llama_cpp.llama_pos(0)
         n_batch = llama_cpp.llama_n_batch(self.context)
         check(mtmd_cpp.mtmd_helper_eval_chunks(self.tower, self.context, chunks, 0, 0, n_batch, True,
                                                ctypes.byref(past)) == 0, "reading the prompt")
         self.best_id()
-        return (time.perf_counter() - begin) * 1e3, mtmd_cpp.mtmd_helper_get_n_tokens(chunks)
+        return mtmd_cpp.mtmd_helper_get_n_tokens(chunks)
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("language")
-    parser.add_argument("vision")
-    parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--side", type=int, default=504)
-    parser.add_argument("--prompt-tokens", type=int, default=350)
-    parser.add_argument("--answer-tokens", type=int, default=64)
-    parser.add_argument("--text-tokens", type=int, default=32)
-    arguments = parser.parse_args()
-    arguments.context = 2048
-    load_ms, peer = milliseconds(lambda: Peer(arguments))
-    peer.run([1, 2, 3])  # touches the weights once
+    options = peer.parse_options(__doc__, ["language", "vision"])
+    options.context = 2048
+    load_ms, llama = peer.milliseconds(lambda: Llama(options))
+    llama.run([1, 2, 3])  # touches the weights once
 
-    encode_ms, n_picture_tokens = peer.encode(peer.chunks(arguments.side, 1))
-    ttft_ms, n_tokens = peer.first_token(arguments.side, arguments.text_tokens)
-    peer.clear()
-    prompt = [100 + i % 900 for i in range(arguments.prompt_tokens)]
-    prefill_ms, token = milliseconds(lambda: peer.run(prompt))
-    begin = time.perf_counter()
-    for _ in range(arguments.answer_tokens - 1):
-        token = peer.run([token])
-    decode_ms = (time.perf_counter() - begin) * 1e3 / (arguments.answer_tokens - 1)
-    print(json.dumps({"load": load_ms, "encode-512": encode_ms, "ttft-512": ttft_ms,
-                      "prefill": prefill_ms, "decode": decode_ms,
-                      "picture_tokens": n_picture_tokens, "ttft_tokens": n_tokens}))
+    encode_ms, n_picture_tokens = llama.encode(llama.chunks(options.side, 1))
+    ttft_ms, n_tokens = peer.milliseconds(
+        lambda: llama.first_token(options.side, options.text_tokens))
+    llama.clear()
+    prefill_ms, token = peer.milliseconds(lambda: llama.run(peer.ids(options.prompt_tokens)))
+
+    def answer(token):
+        for _ in range(options.answer_tokens - 1):
+            token = llama.run([token])
+
+    answer_ms, _ = peer.milliseconds(lambda: answer(token))
+    peer.report(load=load_ms, encode=encode_ms, ttft=ttft_ms, prefill=prefill_ms,
+                decode=answer_ms / (options.answer_tokens - 1),
+                picture_tokens=n_picture_tokens, ttft_tokens=n_tokens)
 
 
 if __name__ == "__main__":
