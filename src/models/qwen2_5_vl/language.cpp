@@ -126,36 +126,48 @@ class Step {
   // Keys and values of all rows go into the cache; `asked` rows are computed to the end. Their x
   // holds the same numbers as in `all` when the layer begins.
   void layer(int index, const Rows& all, const Rows& asked) {
+    const Workspace::Scope scope(w_);
     const DecoderLayer& l = weights_.layers[static_cast<std::size_t>(index)];
-    store_keys(l, index, all);
+    const bool is_everything_asked = asked.x.data == all.x.data;
+    Tensor q = w_.take(compute_, {std::max<std::int64_t>(asked.x.rows(), 1),
+                                  std::int64_t{c_.n_heads} * c_.head_dim});  // [T, Q·D]
+    store_keys(l, index, all, is_everything_asked ? &q : nullptr);
     if (asked.x.rows() == 0) return;
-    attend(l, index, asked);
+    if (!is_everything_asked) project_queries(l, asked, q);
+    attend(l, index, asked, q);
     feed_forward(l, asked.x);
   }
 
-  void store_keys(const DecoderLayer& l, int index, const Rows& rows) {
+  // Queries of the same rows, where they are wanted, share what the products have in common.
+  void store_keys(const DecoderLayer& l, int index, const Rows& rows, const Tensor* q) {
     const Workspace::Scope scope(w_);
     const std::int64_t n = rows.x.rows(), kv_width = std::int64_t{c_.n_kv_heads} * c_.head_dim;
     Tensor h = w_.take(compute_, {n, c_.hidden_size});
     Tensor k = w_.take(compute_, {n, kv_width});  // [T, K·D]
     Tensor v = w_.take(compute_, {n, kv_width});
     b_.rms_norm(rows.x, l.input_norm, c_.rms_norm_eps, h);
-    const LinearPart parts[] = {{&l.k.weight, l.k.bias, k}, {&l.v.weight, l.v.bias, v}};
+    std::vector<LinearPart> parts = {{&l.k.weight, l.k.bias, k}, {&l.v.weight, l.v.bias, v}};
+    if (q) parts.push_back({&l.q.weight, l.q.bias, *q});
     b_.linears(h, parts);
     b_.rope(k, c_.n_kv_heads, rows.cos, rows.sin, RopeRounding::each_product);
     b_.store_kv(k, v, rows.kv, index);
+    if (q) b_.rope(*q, c_.n_heads, rows.cos, rows.sin, RopeRounding::each_product);
   }
 
-  // x = x + o( softmax(q·kᵀ · D^-0.5 + causal mask) · v )
-  void attend(const DecoderLayer& l, int index, const Rows& rows) {
+  void project_queries(const DecoderLayer& l, const Rows& rows, Tensor q) {
     const Workspace::Scope scope(w_);
-    const std::int64_t n = rows.x.rows(), q_width = std::int64_t{c_.n_heads} * c_.head_dim;
-    Tensor h = w_.take(compute_, {n, c_.hidden_size});
-    Tensor q = w_.take(compute_, {n, q_width});  // [T, Q·D]
-    Tensor a = w_.take(compute_, {n, q_width});
+    Tensor h = w_.take(compute_, {rows.x.rows(), c_.hidden_size});
     b_.rms_norm(rows.x, l.input_norm, c_.rms_norm_eps, h);
     b_.linear(h, l.q.weight, l.q.bias, q);
     b_.rope(q, c_.n_heads, rows.cos, rows.sin, RopeRounding::each_product);
+  }
+
+  // x = x + o( softmax(q·kᵀ · D^-0.5 + causal mask) · v )
+  void attend(const DecoderLayer& l, int index, const Rows& rows, Tensor q) {
+    const Workspace::Scope scope(w_);
+    const std::int64_t n = rows.x.rows();
+    Tensor h = w_.take(compute_, {n, c_.hidden_size});
+    Tensor a = w_.take(compute_, {n, q.row_width()});
     const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c_.head_dim)));
     b_.attention_cached(q, c_.n_heads, rows.kv, index, scale, a);
     b_.linear(a, l.o.weight, {}, h);
