@@ -470,12 +470,14 @@ template <class W, bool kRoundToBf16>
 void gemv_of(const float* a, std::int64_t lda, std::int64_t m, const W* w, std::int64_t n,
              std::int64_t k, float* c, std::int64_t ldc) noexcept {
   constexpr int kN = QWENVL_TILE_WEIGHTS;
+  // Weights against one row: all sums, and what is on its way to them, stay in registers.
+  constexpr int kOneRow = kParts == 1 ? 8 : kParts == 2 ? 4 : 2;
   switch (m) {
-    case 1: return strip<1, 8, W, kRoundToBf16>(a, lda, w, k, n, k, c, ldc);
+    case 1: return strip<1, kOneRow, W, kRoundToBf16>(a, lda, w, k, n, k, c, ldc);
     case 2: return strip<2, kN, W, kRoundToBf16>(a, lda, w, k, n, k, c, ldc);
     default:
       for (std::int64_t i = 0; i < m; ++i) {
-        strip<1, 8, W, kRoundToBf16>(a + i * lda, lda, w, k, n, k, c + i * ldc, ldc);
+        strip<1, kOneRow, W, kRoundToBf16>(a + i * lda, lda, w, k, n, k, c + i * ldc, ldc);
       }
   }
 }
@@ -617,7 +619,8 @@ void attention(const AttentionTile& t) noexcept {
 
 template <class T>
 constexpr RowKernels row_kernels() {
-  return {&widen<T>, &narrow<T>, &store_products<T>, &store_gated<T>, &add<T>, &rms_norm<T>, &rope<T>, &silu_mul<T>};
+  return {&widen<T>, &narrow<T>,   &store_products<T>, &store_gated<T>,
+          &add<T>,   &rms_norm<T>, &rope<T>,           &silu_mul<T>};
 }
 
 constexpr KernelTable make_table(const char* name, const PackedKernels& packed) {

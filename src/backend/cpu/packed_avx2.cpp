@@ -16,6 +16,11 @@ namespace {
 constexpr int kEight = 8;  // rows of W in a vector
 constexpr int kAhead = 2048;
 
+#if defined(__clang__)
+#define QWENVL_ROLLED _Pragma("clang loop unroll(disable)")
+#else
+#define QWENVL_ROLLED _Pragma("GCC unroll 1")
+#endif
 #define QWENVL_EACH_ROW _Pragma("GCC unroll 4") for (int m = 0; m < kM; ++m)
 
 inline __attribute__((always_inline)) __m256i four_bytes(const std::int8_t* p) {
@@ -48,12 +53,13 @@ __attribute__((noinline)) void int4_eight(const PackedProduct& p, std::int64_t t
   for (std::int64_t b = 0; b < p.k / kBlock; ++b, panel += kInt4Block) {
     __m256i block[kM];
     QWENVL_EACH_ROW block[m] = _mm256_setzero_si256();
-    for (int g = 0; g < 4; ++g) {
+    // Not unrolled: there are 16 registers.
+    QWENVL_ROLLED for (int g = 0; g < 4; ++g) {
       const std::byte* numbers = panel + kInt4Header + g * 512 + e * 32;
       const std::int8_t* x = a + b * kBlock + g * 32;
       __m256i pairs[kM];  // 8 additions of at most 2 · 15 · 127: they fit into 16 bits
       QWENVL_EACH_ROW pairs[m] = _mm256_setzero_si256();
-      for (int s = 0; s < 4; ++s) {
+      QWENVL_ROLLED for (int s = 0; s < 4; ++s) {
         const __m256i w = load(numbers + s * 128);
         _mm_prefetch(reinterpret_cast<const char*>(numbers) + s * 128 + kAhead, _MM_HINT_T1);
         const __m256i low = _mm256_and_si256(w, low_half);
