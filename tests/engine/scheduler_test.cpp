@@ -61,7 +61,7 @@ struct Parts {
         tokenizer(Tokenizer::from_folder(checkpoint.folder())),
         model(std::make_unique<FailingModel>(make_model(checkpoint, {}))),
         backend(make_backend("cpu", 1)),
-        scheduler(*model, tokenizer, *backend, {n_pages, 64, 512, 0}) {}
+        scheduler(*model, tokenizer, *backend, {model->info().kv, n_pages, 64, 512, 0, {}, {}}) {}
 
   std::unique_ptr<Job> job(std::int64_t n_prompt, std::int64_t max_new_tokens, int n_choices,
                            int n_beams) {
