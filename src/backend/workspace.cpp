@@ -2,10 +2,7 @@
 // Before: a step begins.   After: models/ take tensors out of it.
 #include "backend/workspace.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cstdlib>
 
 namespace qwenvl {
 namespace {
@@ -19,22 +16,18 @@ Tensor Workspace::take(DType type, Shape shape) {
   const std::size_t wanted = static_cast<std::size_t>(shape.count()) * size_of(type);
   const std::size_t bytes =
       std::max(kAlignment, (wanted + kAlignment - 1) / kAlignment * kAlignment);
-  while (block_ < blocks_.size() && used_bytes_ + bytes > blocks_[block_].size_bytes) {
+  while (block_ < blocks_.size() && used_bytes_ + bytes > blocks_[block_].size_bytes()) {
     ++block_;
     used_bytes_ = 0;
   }
   if (block_ == blocks_.size()) {
     const std::size_t size = std::max(bytes, kSmallestBlock);
-    void* memory = std::aligned_alloc(4096, (size + 4095) / 4096 * 4096);
-    if (!memory)
-      fail(ErrorKind::out_of_memory, "workspace: {} bytes of scratch memory refused", size);
-    blocks_.push_back(
-        {{static_cast<std::byte*>(memory), [](std::byte* p) { std::free(p); }}, size});
+    blocks_.emplace_back(size, "workspace");
   }
-  Tensor out(blocks_[block_].memory.get() + used_bytes_, type, shape);
+  Tensor out(blocks_[block_].data() + used_bytes_, type, shape);
   used_bytes_ += bytes;
   std::size_t total = used_bytes_;
-  for (std::size_t i = 0; i < block_; ++i) total += blocks_[i].size_bytes;
+  for (std::size_t i = 0; i < block_; ++i) total += blocks_[i].size_bytes();
   peak_bytes_ = std::max(peak_bytes_, total);
   return out;
 }
@@ -49,12 +42,8 @@ Workspace::Scope::~Scope() {
 
 void Workspace::trim() {
   const std::size_t n_used = used_bytes_ ? block_ + 1 : block_;
-  // Not only those at the end: a small block may have been added behind a large one.
-  const auto first =
-      blocks_.begin() + static_cast<std::ptrdiff_t>(std::min(n_used, blocks_.size()));
-  blocks_.erase(std::remove_if(first, blocks_.end(),
-                               [](const Block& b) { return b.size_bytes > kSmallestBlock; }),
-                blocks_.end());
+  if (n_used < blocks_.size())
+    blocks_.erase(blocks_.begin() + static_cast<std::ptrdiff_t>(n_used), blocks_.end());
 }
 
 }  // namespace qwenvl

@@ -3,9 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
+#include "core/anonymous_memory.h"
 #include "core/tensor.h"
 
 namespace qwenvl {
@@ -28,16 +28,12 @@ class Workspace {
     std::size_t block_, used_bytes_;
   };
 
-  // Gives unused memory back to the system (after a large picture).
+  // Gives unused memory back to the system: the next steps may be of another size.
   void trim();
   std::size_t peak_bytes() const { return peak_bytes_; }
 
  private:
-  struct Block {
-    std::unique_ptr<std::byte, void (*)(std::byte*)> memory;
-    std::size_t size_bytes;
-  };
-  std::vector<Block> blocks_;
+  std::vector<AnonymousMemory> blocks_;
   std::size_t block_ = 0;       // index of the block in use
   std::size_t used_bytes_ = 0;  // within it
   std::size_t peak_bytes_ = 0;

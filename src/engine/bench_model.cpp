@@ -52,7 +52,7 @@ BenchModel::BenchModel(const EngineOptions& options)
       model_(make_model(checkpoint_, compute_type(options.compute))),
       backend_(make_backend(options.backend, thread_count(options.n_threads))),
       workspace_(std::make_unique<Workspace>()),
-      pool_(model_->info().kv, kMostPages) {
+      pool_(kv_layout(model_->info().kv, options.kv_cache_type), kMostPages) {
   std::map<std::string, double> vision_types, decoder_types;
   double embedding_bytes = 0;
   for (const auto& [name, entry] : checkpoint_.tensors()) {
@@ -168,7 +168,7 @@ BenchPhase BenchModel::forward_phase(std::int64_t n_rows, std::int64_t cache_sta
 }
 
 std::int64_t BenchModel::kv_bytes(std::int64_t n_tokens) const {
-  return model_->info().kv.page_bytes() / kKvPageTokens * n_tokens;
+  return pool_.layout().page_bytes() / kKvPageTokens * n_tokens;
 }
 
 void BenchModel::fill(BenchReport& report) const {

@@ -53,13 +53,16 @@ PreprocessOptions preprocess_options(const EngineOptions& o) {
   return p;
 }
 
-SchedulerOptions scheduler_options(const EngineOptions& o, const ModelInfo& info) {
+SchedulerOptions scheduler_options(const EngineOptions& o, const ModelInfo& info,
+                                   const Checkpoint& checkpoint) {
   const auto positive = [](const char* name, std::int64_t value) {
     if (value < 1) fail(ErrorKind::bad_request, "{}: found {}, expected at least 1", name, value);
   };
   positive("max_batch_sequences", o.max_batch_sequences);
   positive("prefill_chunk_tokens", o.prefill_chunk_tokens);
-  const std::uint64_t page_bytes = static_cast<std::uint64_t>(info.kv.page_bytes());
+  SchedulerOptions s;
+  s.kv = kv_layout(info.kv, o.kv_cache_type);
+  const std::uint64_t page_bytes = static_cast<std::uint64_t>(s.kv.page_bytes());
   const std::uint64_t bytes = o.kv_cache_bytes ? o.kv_cache_bytes : available_memory_bytes() / 2;
   if (bytes < page_bytes) {
     fail(o.kv_cache_bytes ? ErrorKind::bad_request : ErrorKind::out_of_memory,
@@ -67,11 +70,17 @@ SchedulerOptions scheduler_options(const EngineOptions& o, const ModelInfo& info
          o.kv_cache_bytes ? "found" : "half of the available memory is", bytes, page_bytes,
          kKvPageTokens);
   }
-  SchedulerOptions s;
   s.max_pages = static_cast<std::int64_t>(bytes / page_bytes);
   s.max_batch_sequences = o.max_batch_sequences;
   s.prefill_chunk_tokens = o.prefill_chunk_tokens;
   s.vision_cache_bytes = o.vision_cache_bytes;
+  if (o.memory == MemoryMode::low) {
+    s.before_encode = [&checkpoint] {
+      checkpoint.release_pages("model.");
+      checkpoint.release_pages("lm_head.");
+    };
+    s.after_encode = [&checkpoint] { checkpoint.release_pages("visual."); };
+  }
   return s;
 }
 
@@ -96,7 +105,8 @@ struct Engine::Impl {
                                     (checkpoint.folder() / "generation_config.json").string())),
         max_context(context_limit(o, model->info())),
         backend(make_backend(o.backend, thread_count(o.n_threads))),
-        scheduler(*model, tokenizer, *backend, scheduler_options(o, model->info())) {
+        scheduler(*model, tokenizer, *backend, scheduler_options(o, model->info(), checkpoint)) {
+    give_back_spare_memory();
     load_ms = watch.milliseconds();
   }
 

@@ -23,4 +23,11 @@ std::optional<DType> compute_type(ComputeType compute) {
   return std::nullopt;
 }
 
+KvLayout kv_layout(const KvLayout& model, KvCacheType type) {
+  KvLayout layout = model;
+  if (type == KvCacheType::bfloat16) layout.type = DType::bf16;
+  if (type == KvCacheType::int8) layout.type = DType::i8;
+  return layout;
+}
+
 }  // namespace qwenvl

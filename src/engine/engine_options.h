@@ -4,16 +4,20 @@
 
 #include <optional>
 
+#include "backend/backend.h"
 #include "core/tensor.h"
 #include "qwenvl/engine.h"
 
 namespace qwenvl {
 
-// The wish; when it is 0 QWENVL_THREADS; when that is not set either, every core this process may use.
-// At least 1. Throws bad_request.
+// The wish; when it is 0 QWENVL_THREADS; when that is not set either, every core this process may
+// use. At least 1. Throws bad_request.
 int thread_count(int wish);
 
 // Empty: the checkpoint's own.
 std::optional<DType> compute_type(ComputeType compute);
+
+// The model's cache in the type that is asked for.
+KvLayout kv_layout(const KvLayout& model, KvCacheType type);
 
 }  // namespace qwenvl

@@ -1,6 +1,10 @@
 // Memory of this machine, or of the cgroup that this process lives in.
 #include "engine/machine.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include <algorithm>
 #include <fstream>
 #include <limits>
@@ -39,6 +43,12 @@ std::uint64_t available_memory_bytes() {
 
 std::uint64_t total_memory_bytes() {
   return std::min(meminfo("MemTotal"), cgroup_bytes("memory.max"));
+}
+
+void give_back_spare_memory() noexcept {
+#if defined(__GLIBC__)
+  ::malloc_trim(0);
+#endif
 }
 
 }  // namespace qwenvl

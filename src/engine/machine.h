@@ -9,4 +9,7 @@ namespace qwenvl {
 std::uint64_t available_memory_bytes();
 std::uint64_t total_memory_bytes();
 
+// What the general allocator keeps of freed memory goes back to the system.
+void give_back_spare_memory() noexcept;
+
 }  // namespace qwenvl

@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "core/settings.h"
 #include "engine/guard.h"
+#include "engine/machine.h"
 #include "engine/trace_files.h"
 
 namespace qwenvl {
@@ -32,7 +33,7 @@ Scheduler::Scheduler(const Model& model, const Tokenizer& tokenizer, Backend& ba
       backend_(backend),
       options_(options),
       trace_(trace_from_settings()),
-      pool_(model.info().kv, options.max_pages),
+      pool_(options.kv, options.max_pages),
       vision_cache_(options.vision_cache_bytes),
       thread_([this] { loop(); }) {}
 
@@ -156,8 +157,11 @@ void Scheduler::encode(Job& job) {
                          size_of(type));
     fresh->view = Tensor(fresh->memory.data(), type, {input.n_tokens, model_.info().feature_width});
     const Trace trace = encode_trace(job);
+    if (options_.before_encode) options_.before_encode();
     model_.encode(backend_, workspace_, input, fresh->view, &trace);
+    if (options_.after_encode) options_.after_encode();
     workspace_.trim();
+    give_back_spare_memory();
     vision_cache_.insert(key, fresh);
     known = std::move(fresh);
   }

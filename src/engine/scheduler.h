@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -46,10 +47,12 @@ struct Job {
 };
 
 struct SchedulerOptions {
+  KvLayout kv;
   std::int64_t max_pages = 0;
   int max_batch_sequences = 64;
   int prefill_chunk_tokens = 512;
   std::size_t vision_cache_bytes = 0;
+  std::function<void()> before_encode, after_encode;  // called where set
 };
 
 class Scheduler {
