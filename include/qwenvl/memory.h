@@ -39,7 +39,7 @@ struct MemoryPlan {
   int processed_width = 0, processed_height = 0;  // 0: no picture
   MemoryMode mode = MemoryMode::normal;
   std::string kv_cache_type;           // "bfloat16"
-  std::int64_t process = 0;            // this program and the tokenizer, as they are now
+  std::int64_t process = 0;            // this program and the tokenizer as they are now, and 8 MiB
   std::int64_t vision_weights = 0;     // the tower and its merger
   std::int64_t decoder_weights = 0;    // layers and norms
   std::int64_t embedding_weights = 0;  // of a table of its own, the rows that are looked up

@@ -145,6 +145,11 @@ class Backend {
   // x = gelu(x), the exact erf form, rounded.                       [T, F]
   virtual void gelu(Tensor x) = 0;
 
+  // Memory that `linear` keeps for n_rows rows of the type, and that attention keeps: at most.
+  virtual std::int64_t linear_bytes(std::int64_t n_rows, const Weight& w, DType type) const = 0;
+  virtual std::int64_t attention_bytes(std::int64_t n_rows, std::int64_t width,
+                                       DType type) const = 0;
+
   // fn(i) for i in [0, n) on the back end's threads: for work that is not arithmetic on tensors.
   virtual void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& fn) = 0;
 };

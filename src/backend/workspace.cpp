@@ -12,23 +12,33 @@ constexpr std::size_t kSmallestBlock = 8u << 20;
 
 }  // namespace
 
+Workspace Workspace::counting() {
+  Workspace workspace;
+  workspace.is_counting_ = true;
+  return workspace;
+}
+
 Tensor Workspace::take(DType type, Shape shape) {
   const std::size_t wanted = static_cast<std::size_t>(shape.count()) * size_of(type);
   const std::size_t bytes =
       std::max(kAlignment, (wanted + kAlignment - 1) / kAlignment * kAlignment);
-  while (block_ < blocks_.size() && used_bytes_ + bytes > blocks_[block_].size_bytes()) {
+  while (block_ < blocks_.size() && used_bytes_ + bytes > blocks_[block_].size_bytes) {
     ++block_;
     used_bytes_ = 0;
   }
   if (block_ == blocks_.size()) {
     const std::size_t size = std::max(bytes, kSmallestBlock);
-    blocks_.emplace_back(size, "workspace");
+    blocks_.push_back(
+        {is_counting_ ? AnonymousMemory() : AnonymousMemory(size, "workspace"), size});
   }
-  Tensor out(blocks_[block_].data() + used_bytes_, type, shape);
+  Block& block = blocks_[block_];
+  Tensor out(is_counting_ ? nullptr : block.memory.data() + used_bytes_, type, shape);
   used_bytes_ += bytes;
-  std::size_t total = used_bytes_;
-  for (std::size_t i = 0; i < block_; ++i) total += blocks_[i].size_bytes();
-  peak_bytes_ = std::max(peak_bytes_, total);
+  if (used_bytes_ > block.touched_bytes) {
+    touched_bytes_ += used_bytes_ - block.touched_bytes;
+    block.touched_bytes = used_bytes_;
+    peak_bytes_ = std::max(peak_bytes_, touched_bytes_);
+  }
   return out;
 }
 
@@ -42,8 +52,10 @@ Workspace::Scope::~Scope() {
 
 void Workspace::trim() {
   const std::size_t n_used = used_bytes_ ? block_ + 1 : block_;
-  if (n_used < blocks_.size())
-    blocks_.erase(blocks_.begin() + static_cast<std::ptrdiff_t>(n_used), blocks_.end());
+  while (blocks_.size() > n_used) {
+    touched_bytes_ -= blocks_.back().touched_bytes;
+    blocks_.pop_back();
+  }
 }
 
 }  // namespace qwenvl

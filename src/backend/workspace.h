@@ -12,6 +12,10 @@ namespace qwenvl {
 
 class Workspace {
  public:
+  Workspace() = default;
+  // Takes no memory: its tensors point nowhere, but peak_bytes counts. For planning.
+  static Workspace counting();
+
   // Uninitialised memory, 64-byte aligned, valid until the enclosing Scope ends.
   Tensor take(DType type, Shape shape);
 
@@ -30,13 +34,20 @@ class Workspace {
 
   // Gives unused memory back to the system: the next steps may be of another size.
   void trim();
+  // The most bytes that tensors ever lay in: what becomes resident when they are written.
   std::size_t peak_bytes() const { return peak_bytes_; }
 
  private:
-  std::vector<AnonymousMemory> blocks_;
-  std::size_t block_ = 0;       // index of the block in use
-  std::size_t used_bytes_ = 0;  // within it
-  std::size_t peak_bytes_ = 0;
+  struct Block {
+    AnonymousMemory memory;
+    std::size_t size_bytes = 0;
+    std::size_t touched_bytes = 0;  // from its beginning
+  };
+  bool is_counting_ = false;
+  std::vector<Block> blocks_;
+  std::size_t block_ = 0;                           // index of the block in use
+  std::size_t used_bytes_ = 0;                      // within it
+  std::size_t touched_bytes_ = 0, peak_bytes_ = 0;  // of all blocks
 };
 
 }  // namespace qwenvl

@@ -153,6 +153,30 @@ class CpuBackend final : public Backend {
     });
   }
 
+  std::int64_t linear_bytes(std::int64_t n_rows, const Weight& w, DType type) const override {
+    const std::int64_t n_threads = static_cast<std::int64_t>(scratch_.size());
+    constexpr std::int64_t kFloat = sizeof(float);
+    if (w.is_packed()) {
+      const std::int64_t k = padded_to_blocks(w.n_in), n = std::min(kPackedRows, n_rows);
+      const std::int64_t products = n * cpu::kPanelsPerTask * kPanelRows * kFloat;
+      return (n + 15) * k + n * (k / kBlock + k / kSubGroup) * kFloat +
+             n_threads * (w.n_in * kFloat + cpu::kPackedScratchBytes + products);
+    }
+    if (kernels_.bf16_linear && type == DType::bf16 && w.format == DType::bf16) {
+      const std::int64_t k = (w.n_in + 31) / 32 * 32, panel = kPanelRows * k * 2;
+      return (n_rows + 31) * k * 2 +
+             n_threads * (std::max(panel, kBf16PanelBytes) + kBf16Rows * 8 * kPanelRows * kFloat);
+    }
+    const std::int64_t row = cpu::padded_to_lanes(w.n_in) * kFloat;
+    const std::int64_t block = std::max(kWeightBlockBytes, kernels_.tile_weights * row);
+    return std::min(n_rows * row, std::max(kRowChunk * row, kRowBlockBytes)) +
+           n_threads * (block + kRowChunk * (block / row + 16) * kFloat);
+  }
+
+  std::int64_t attention_bytes(std::int64_t n_rows, std::int64_t width, DType type) const override {
+    return attention_.scratch_bytes(n_rows, width, type);
+  }
+
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& fn) override {
     pool_.parallel_for(n, [&](std::int64_t i, int) { fn(i); });
   }

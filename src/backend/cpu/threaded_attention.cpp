@@ -172,4 +172,13 @@ void ThreadedAttention::spans(Tensor q, Tensor k, Tensor v, int n_heads,
       });
 }
 
+std::int64_t ThreadedAttention::scratch_bytes(std::int64_t n_rows, std::int64_t width,
+                                              DType type) const {
+  // Queries, results and their scores of a block; keys and values of a tile, twice in 8 bits.
+  constexpr std::int64_t kBlock = kSpanBlockRows * (2 * kMaxHeadDim + kKvPageTokens + 2),
+                         kTile = 4 * kKvPageTokens * kMaxHeadDim;
+  return bytes_of(type, n_rows * width) +
+         static_cast<std::int64_t>(scratch_.size()) * bytes_of(DType::f32, kBlock + kTile + width);
+}
+
 }  // namespace qwenvl::cpu

@@ -268,6 +268,15 @@ class ReferenceBackend final : public Backend {
     }
   }
 
+  // Rows of x and one of W in double and float32.
+  std::int64_t linear_bytes(std::int64_t n_rows, const Weight& w, DType) const override {
+    return (n_rows + 1) * w.n_in * static_cast<std::int64_t>(sizeof(double));
+  }
+  // One query and its weights, which no context makes large.
+  std::int64_t attention_bytes(std::int64_t, std::int64_t, DType) const override {
+    return std::int64_t{1} << 20;
+  }
+
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& fn) override {
     for (std::int64_t i = 0; i < n; ++i) fn(i);
   }

@@ -19,25 +19,6 @@ namespace {
 
 constexpr float kNormEpsilon = 1e-6f;  // fixed in the reference's tower
 constexpr double kRopeTheta = 10000;
-constexpr std::int64_t kChunkPatches = 2048;
-
-struct RowRange {
-  std::int64_t begin, end;
-};
-
-// Consecutive boundaries joined into ranges of about kChunkPatches rows.
-std::vector<RowRange> chunks_of(const std::vector<std::int64_t>& boundaries) {
-  std::vector<RowRange> chunks;
-  std::int64_t begin = 0;
-  for (std::size_t i = 1; i < boundaries.size(); ++i) {
-    const bool is_last = i + 1 == boundaries.size();
-    if (is_last || boundaries[i + 1] - begin > kChunkPatches) {
-      chunks.push_back({begin, boundaries[i]});
-      begin = boundaries[i];
-    }
-  }
-  return chunks;
-}
 
 class Tower {
  public:
