@@ -21,7 +21,8 @@ using Json = nlohmann::ordered_json;
 
 struct InspectOptions {
   EngineOptions engine;
-  PlannedRequest request;
+  PlannedRequest request;  // its picture: below
+  std::string picture = "512x512";
   bool lists_tensors = false;
 };
 
@@ -149,45 +150,6 @@ void refuse_what_does_not_fit(const MemoryPlan& plan) {
                   size_text(static_cast<std::uint64_t>(plan.peak()))));
 }
 
-int run_inspect(const InspectOptions& options, bool is_json) {
-  const MachineSummary machine = inspect_machine();
-  EngineOptions engine = options.engine;
-  if (engine.model == "cpu") {
-    if (options.lists_tensors) {
-      throw Error(ErrorKind::bad_request, "--tensors: a processor has none; name a checkpoint");
-    }
-    if (is_json) {
-      write_output(json_text(json_of(machine)) + "\n");
-    } else {
-      print(machine);
-    }
-    return kExitOk;
-  }
-  engine.model = chosen_model(engine.model);
-  const ModelSummary model = inspect_model(engine.model);
-  const MemoryPlan plan = plan_memory(engine, options.request);
-  if (is_json) {
-    Json out = json_of(model);
-    out["memory"] = json_of(plan);
-    out["machine"] = json_of(machine);
-    write_output(json_text(out) + "\n");
-    refuse_what_does_not_fit(plan);
-    return kExitOk;
-  }
-  print(model, options.lists_tensors);
-  write_output("\nMemory for one request\n" + table_of(plan));
-  write_output("\nThis machine\n");
-  print(machine);
-  if (model.bytes > machine.available_bytes) {
-    note(fmt::format(
-        "The weights ({}) are larger than the memory available ({}): they would be read "
-        "from disk again and again.",
-        size_text(model.bytes), size_text(machine.available_bytes)));
-  }
-  refuse_what_does_not_fit(plan);
-  return kExitOk;
-}
-
 // "512x512", or "none".
 void set_picture(PlannedRequest& request, const std::string& text) {
   const std::size_t cross = text.find('x');
@@ -211,17 +173,55 @@ void set_picture(PlannedRequest& request, const std::string& text) {
   request.height = side(text.substr(cross + 1));
 }
 
+int run_inspect(const InspectOptions& options, bool is_json) {
+  const MachineSummary machine = inspect_machine();
+  EngineOptions engine = options.engine;
+  if (engine.model == "cpu") {
+    if (options.lists_tensors) {
+      throw Error(ErrorKind::bad_request, "--tensors: a processor has none; name a checkpoint");
+    }
+    if (is_json) {
+      write_output(json_text(json_of(machine)) + "\n");
+    } else {
+      print(machine);
+    }
+    return kExitOk;
+  }
+  engine.model = chosen_model(engine.model);
+  const ModelSummary model = inspect_model(engine.model);
+  PlannedRequest request = options.request;
+  set_picture(request, options.picture);
+  const MemoryPlan plan = plan_memory(engine, request);
+  if (is_json) {
+    Json out = json_of(model);
+    out["memory"] = json_of(plan);
+    out["machine"] = json_of(machine);
+    write_output(json_text(out) + "\n");
+    refuse_what_does_not_fit(plan);
+    return kExitOk;
+  }
+  print(model, options.lists_tensors);
+  write_output("\nMemory for one request\n" + table_of(plan));
+  write_output("\nThis machine\n");
+  print(machine);
+  if (model.bytes > machine.available_bytes) {
+    note(fmt::format(
+        "The weights ({}) are larger than the memory available ({}): they would be read "
+        "from disk again and again.",
+        size_text(model.bytes), size_text(machine.available_bytes)));
+  }
+  refuse_what_does_not_fit(plan);
+  return kExitOk;
+}
+
 void add_plan_options(CLI::App& command, InspectOptions& options) {
   const std::string group = "The request that memory is planned for";
   command.add_option("--plan-tokens", options.request.n_tokens, "Prompt, picture and answer")
       ->check(whole(1))
       ->capture_default_str()
       ->group(group);
-  command
-      .add_option_function<std::string>(
-          "--plan-picture",
-          [&options](const std::string& text) { set_picture(options.request, text); },
-          "Size of the picture, or none (unset: 512x512)")
+  command.add_option("--plan-picture", options.picture, "Size of the picture, or: none")
+      ->capture_default_str()
       ->type_name("WxH")
       ->group(group);
   add_memory_options(command, options.engine);

@@ -10,6 +10,7 @@
 #include "checkpoint/checkpoint.h"
 #include "core/check.h"
 #include "core/clock.h"
+#include "core/log.h"
 #include "core/settings.h"
 #include "engine/engine_options.h"
 #include "engine/guard.h"
@@ -91,6 +92,10 @@ struct Engine::Impl {
         scheduler(*model, tokenizer, *backend,
                   scheduler_options(o, model->info(), checkpoint, planner)) {
     load_ms = watch.milliseconds();
+    if (is_logged(LogLevel::info)) {
+      const std::int64_t n_tokens = std::min(PlannedRequest().n_tokens, max_context);
+      log(LogLevel::info, "memory for one request:\n{}", table_of(planner.plan({n_tokens})));
+    }
   }
 
   struct Decoded {
