@@ -109,6 +109,9 @@ class Backend {
     for (const LinearPart& part : parts) linear(x, *part.weight, part.bias, part.out);
   }
 
+  // Whether gated_linear needs up.out; else it may be empty.
+  virtual bool needs_up(const Weight& /*gate*/, const Weight& /*up*/) const { return true; }
+
   // gate.out = round(silu(g)) · u, rounded, with g and u what linear would leave in gate.out and
   // up.out. What up.out then holds is not stated.                   x [T, n_in], outs [T, F]
   virtual void gated_linear(Tensor x, const LinearPart& gate, const LinearPart& up) {

@@ -92,12 +92,16 @@ class CpuBackend final : public Backend {
     }
   }
 
+  bool needs_up(const Weight& gate, const Weight& up) const override {
+    const LinearPart parts[] = {{&gate, {}, {}}, {&up, {}, {}}};
+    return !cpu::PackedLinear::can_share(parts) || gate.packing != up.packing;
+  }
+
   void gated_linear(Tensor x, const LinearPart& gate, const LinearPart& up) override {
-    const LinearPart parts[] = {gate, up};
-    if (cpu::PackedLinear::can_share(parts) && gate.weight->packing == up.weight->packing) {
-      packed_.gated_linear(x, gate, up);
-    } else {
+    if (needs_up(*gate.weight, *up.weight)) {
       Backend::gated_linear(x, gate, up);
+    } else {
+      packed_.gated_linear(x, gate, up);
     }
   }
 
@@ -156,12 +160,7 @@ class CpuBackend final : public Backend {
   std::int64_t linear_bytes(std::int64_t n_rows, const Weight& w, DType type) const override {
     const std::int64_t n_threads = static_cast<std::int64_t>(scratch_.size());
     constexpr std::int64_t kFloat = sizeof(float);
-    if (w.is_packed()) {
-      const std::int64_t k = padded_to_blocks(w.n_in), n = std::min(kPackedRows, n_rows);
-      const std::int64_t products = n * cpu::kPanelsPerTask * kPanelRows * kFloat;
-      return (n + 15) * k + n * (k / kBlock + k / kSubGroup) * kFloat +
-             n_threads * (w.n_in * kFloat + cpu::kPackedScratchBytes + products);
-    }
+    if (w.is_packed()) return packed_.scratch_bytes(n_rows, w);
     if (kernels_.bf16_linear && type == DType::bf16 && w.format == DType::bf16) {
       const std::int64_t k = (w.n_in + 31) / 32 * 32, panel = kPanelRows * k * 2;
       return (n_rows + 31) * k * 2 +

@@ -637,9 +637,8 @@ void attention(const AttentionTile& t) noexcept {
 
 template <class T>
 constexpr RowKernels row_kernels() {
-  return {&widen<T>,       &narrow<T>, &from_int8<T>, &store_products<T>,
-          &store_gated<T>, &add<T>,    &rms_norm<T>,  &rope<T>,
-          &silu_mul<T>};
+  return {&widen<T>, &narrow<T>,   &from_int8<T>, &store_products<T>, &store_gated<T>,
+          &add<T>,   &rms_norm<T>, &rope<T>,      &silu_mul<T>};
 }
 
 constexpr KernelTable make_table(const char* name, const PackedKernels& packed) {

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "models/qwen2_5_vl/language.h"
 #include "models/qwen2_5_vl/windows.h"
 
 namespace qwenvl::qwen2_5_vl {
@@ -40,7 +39,7 @@ void count_finish(Counter& c, const VisionConfig& v, const VisionBlock& block, s
   c.attend(n, v.hidden_size);
   c.multiply(n, block.proj.weight);
   c.take(n, v.intermediate_size);
-  c.take(n, v.intermediate_size);
+  if (c.backend.needs_up(block.gate.weight, block.up.weight)) c.take(n, v.intermediate_size);
   c.multiply(n, block.gate.weight);
   c.multiply(n, block.up.weight);
   c.multiply(n, block.down.weight);
@@ -75,8 +74,7 @@ void count_keys(Counter& c, const TextConfig& t, const DecoderLayer& l, std::int
   c.take(n, t.hidden_size);
   c.take(n, kv_width);
   c.take(n, kv_width);
-  c.multiply(n, l.k.weight);
-  c.multiply(n, l.v.weight);
+  for (const Linear* linear : {&l.k, &l.v, &l.q}) c.multiply(n, linear->weight);
 }
 
 void count_attention(Counter& c, const TextConfig& t, const DecoderLayer& l, std::int64_t n) {
@@ -84,8 +82,6 @@ void count_attention(Counter& c, const TextConfig& t, const DecoderLayer& l, std
   const std::int64_t q_width = std::int64_t{t.n_heads} * t.head_dim;
   c.take(n, t.hidden_size);
   c.take(n, q_width);
-  c.take(n, q_width);
-  c.multiply(n, l.q.weight);
   c.attend(n, q_width);
   c.multiply(n, l.o.weight);
 }
@@ -93,16 +89,16 @@ void count_attention(Counter& c, const TextConfig& t, const DecoderLayer& l, std
 void count_feed_forward(Counter& c, const TextConfig& t, const DecoderLayer& l, std::int64_t n) {
   const Workspace::Scope scope(c.workspace);
   c.take(n, t.hidden_size);
-  c.take(n, feed_forward_columns(t, n));
   c.take(n, t.intermediate_size);
-  c.multiply(n, l.gate.weight);
-  c.multiply(n, l.up.weight);
-  c.multiply(n, l.down.weight);
+  if (c.backend.needs_up(l.gate.weight, l.up.weight)) c.take(n, t.intermediate_size);
+  for (const Linear* linear : {&l.gate, &l.up, &l.down}) c.multiply(n, linear->weight);
 }
 
+// Queries of rows that are asked for among others take no more than the keys of all did.
 void count_layer(Counter& c, const TextConfig& t, const DecoderLayer& l, std::int64_t n,
                  std::int64_t n_asked) {
   const Workspace::Scope scope(c.workspace);
+  c.take(std::max<std::int64_t>(n_asked, 1), std::int64_t{t.n_heads} * t.head_dim);
   count_keys(c, t, l, n);
   if (n_asked == 0) return;
   count_attention(c, t, l, n_asked);

@@ -144,7 +144,9 @@ class Tower {
     b_.linear(attended, block.proj.weight, block.proj.bias, h);
     b_.add(rows, h);
     b_.rms_norm(rows, block.norm2, kNormEpsilon, h);
-    Tensor gate = w_.take(compute_, {n, width}), up = w_.take(compute_, {n, width});
+    Tensor gate = w_.take(compute_, {n, width});
+    const Tensor up =
+        b_.needs_up(block.gate.weight, block.up.weight) ? w_.take(compute_, {n, width}) : Tensor();
     b_.gated_linear(h, {&block.gate.weight, block.gate.bias, gate},
                     {&block.up.weight, block.up.bias, up});
     b_.linear(gate, block.down.weight, block.down.bias, h);
