@@ -181,6 +181,7 @@ void add_bench(CLI::App& program, Chosen& chosen) {
       ->type_name("FILE");
   command.add_option("--plot", state->plot_path, "Write bars of the shares")->type_name("FILE.svg");
   add_sizes(command, options);
+  add_memory_options(command, options.engine);
   command.callback([state, &chosen] { chosen.run = [state] { return run_bench(*state); }; });
 }
 

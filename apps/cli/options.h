@@ -21,6 +21,8 @@ CLI::Validator whole(std::int64_t low, std::int64_t high = std::numeric_limits<i
 CLI::Validator model_name();
 // --model with its environment variable; "" when neither is given (model_choice.h goes on).
 void add_model_option(CLI::App& command, std::string& model);
+// Everything that says how much memory is taken, and for what.
+void add_memory_options(CLI::App& command, EngineOptions& options);
 // --model and everything that says how it is run.
 void add_engine_options(CLI::App& command, EngineOptions& options);
 // Sizes of all pictures and frames of a request, and what is known about its clips.

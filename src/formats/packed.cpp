@@ -266,24 +266,28 @@ void unpack_row(const Weight& w, std::int64_t row, float* out) {
   }
 }
 
+float quantise_group(const float* x, std::int64_t n, std::int8_t* q) noexcept {
+  float largest = 0;
+  bool is_finite = true;
+  for (std::int64_t i = 0; i < n; ++i) {
+    largest = std::max(largest, std::fabs(x[i]));
+    is_finite = is_finite && std::isfinite(x[i]);
+  }
+  const float inverse = is_finite && largest > kLeastLargest ? 127.0f / largest : 0.0f;
+  for (std::int64_t i = 0; i < n; ++i) {
+    q[i] = is_finite ? static_cast<std::int8_t>(std::lrint(x[i] * inverse)) : std::int8_t{0};
+  }
+  // What is not finite must not vanish: the scale, and so every product, becomes NaN.
+  return is_finite ? largest * (1.0f / 127.0f) : std::numeric_limits<float>::quiet_NaN();
+}
+
 void quantise_activations(const float* x, std::int64_t n_in, bool is_grouped, std::int8_t* q,
                           float* scales, std::int32_t* sums) noexcept {
   const std::int64_t padded = padded_to_blocks(n_in), group = is_grouped ? kBlock : padded;
   for (std::int64_t begin = 0; begin < padded; begin += group) {
-    float largest = 0;
-    bool is_finite = true;
-    for (std::int64_t i = begin; i < std::min(begin + group, n_in); ++i) {
-      largest = std::max(largest, std::fabs(x[i]));
-      is_finite = is_finite && std::isfinite(x[i]);
-    }
-    // What is not finite must not vanish: the scale, and so every product, becomes NaN.
-    scales[begin / group] =
-        is_finite ? largest * (1.0f / 127.0f) : std::numeric_limits<float>::quiet_NaN();
-    const float inverse = is_finite && largest > kLeastLargest ? 127.0f / largest : 0.0f;
-    for (std::int64_t i = begin; i < begin + group; ++i) {
-      q[i] = is_finite && i < n_in ? static_cast<std::int8_t>(std::lrint(x[i] * inverse))
-                                   : std::int8_t{0};
-    }
+    const std::int64_t n = std::min(group, n_in - begin);
+    scales[begin / group] = quantise_group(x + begin, n, q + begin);
+    std::fill(q + begin + n, q + begin + group, std::int8_t{0});
   }
   for (std::int64_t i = 0; i < padded; i += kSubGroup) {
     std::int32_t sum = 0;

@@ -62,6 +62,9 @@ double pack_panel(Packing packing, const float* rows, std::int64_t n_rows, std::
 // One row of a packed matrix → n_in float32.
 void unpack_row(const Weight& w, std::int64_t row, float* out);
 
+// n numbers → q and the scale of x ≈ scale · q, q in [-127, 127].
+float quantise_group(const float* x, std::int64_t n, std::int8_t* q) noexcept;
+
 // Numbers of one row of activations → q, padded with zeros to whole blocks, its scales (1, or one
 // per block) and the sums of each 32 of q. Exactly what every back end does.
 void quantise_activations(const float* x, std::int64_t n_in, bool is_grouped, std::int8_t* q,

@@ -73,6 +73,39 @@ TEST(Inspect, NamesTheFolderThatIsMissing) {
   EXPECT_NE(outcome.err.find("/nowhere/model"), std::string::npos) << outcome.err;
 }
 
+TEST(Inspect, PlansTheMemoryOfARequest) {
+  const auto plan = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"inspect", kTinyModel, "--json"});
+    return Json::parse(run(more).out).at("memory");
+  };
+  const Json usual = plan({});
+  EXPECT_EQ(usual.at("tokens"), 2048);
+  EXPECT_EQ(usual.at("picture"), Json({512, 512}));
+  EXPECT_EQ(usual.at("fits"), true);
+  EXPECT_GT(usual.at("peak"), usual.at("kv_cache"));
+  const Json other = plan(
+      {"--plan-tokens", "4096", "--plan-picture", "none", "--memory", "low", "--kv-cache", "int8"});
+  EXPECT_EQ(other.at("mode"), "low");
+  EXPECT_EQ(other.at("vision_weights"), 0);
+  EXPECT_LT(other.at("kv_cache"), 2 * usual.at("kv_cache").get<std::int64_t>());
+}
+
+TEST(Inspect, EndsWithTheCodeForMemoryWhereThePlanDoesNotFit) {
+  const Outcome outcome = run({"inspect", kTinyModel, "--max-memory", "1.5M"});
+  EXPECT_EQ(outcome.exit_code, 5);
+  EXPECT_NE(outcome.out.find("does not fit"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.err.find("--max-memory 1.5 MB: the planned request takes up to"),
+            std::string::npos)
+      << outcome.err;
+}
+
+TEST(Inspect, RefusesSizesThatAreNone) {
+  for (const char* picture : {"5", "5x", "0x5", "5x70000", "x", "axb"})
+    EXPECT_EQ(run({"inspect", kTinyModel, "--plan-picture", picture}).exit_code, 2) << picture;
+  for (const char* size : {"5Q", "G", "-1", "1e99G", "nan"})
+    EXPECT_EQ(run({"inspect", kTinyModel, "--max-memory", size}).exit_code, 2) << size;
+}
+
 TEST(Tokenize, DecodesWhatItEncoded) {
   const std::string text = "Hello, wörld  😀\n\tif (x) { return; }";
   const Outcome ids = run({"tokenize", text});
