@@ -23,7 +23,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-  std::string model, out, format = "int4", report;
+  std::string model, out, format = "int4", calibration, report;
   int n_threads = 0;
   bool skips_check = false;
 };
@@ -117,7 +117,7 @@ int run_quantize(const Options& options, bool is_json) {
       options.model.ends_with(".gguf") ? options.model : chosen_model(options.model);
   Progress line;
   const QuantizeReport report =
-      quantize({model, options.out, options.format, options.n_threads},
+      quantize({model, options.out, options.format, options.n_threads, options.calibration},
                [&](std::uint64_t done, std::uint64_t total, const std::string& tensor) {
                  line.show(fmt::format(
                      "quantize {:3.0f} %  {}",
@@ -176,6 +176,11 @@ void add_quantize(CLI::App& program, Chosen& chosen) {
       ->type_name("");
   command.add_option("--format", options->format, "bf16, int8, int4 or int4-small")
       ->capture_default_str();
+  command
+      .add_option("--calibration", options->calibration,
+                  "Run the model over the pictures, .txt and .jsonl files of a folder first and "
+                  "round with regard to what its matrices are given")
+      ->type_name("DIR");
   command.add_option("--threads", options->n_threads, "0: every core")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();

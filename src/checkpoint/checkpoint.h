@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checkpoint/packed_tensors.h"
@@ -30,6 +31,9 @@ class Checkpoint {
   // The file a tensor lies in, for messages.
   const std::string& file_of(const std::string& tensor) const;
   std::size_t total_bytes() const;
+  // Takes all tensors whose names begin so out of this process's memory ("": all); they are read
+  // again when they are used.
+  void release_pages(std::string_view name_prefix) const noexcept;
   std::size_t n_files() const { return files_.size(); }
 
  private:

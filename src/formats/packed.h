@@ -59,6 +59,23 @@ std::optional<Packing> packing_named(std::string_view name);
 double pack_panel(Packing packing, const float* rows, std::int64_t n_rows, std::int64_t n_in,
                   std::span<const float> importance, std::byte* panel);
 
+// The same with error feedback, in two steps: the panel without any numbers but with all that
+// belongs to whole rows (the scales of int8) …
+void begin_panel(Packing packing, const float* rows, std::int64_t n_rows, std::int64_t n_in,
+                 std::byte* panel);
+
+// … then block after block of each row. What rounding a column misses raises the targets of the
+// columns behind it, so that outputs change as little as the inputs' correlations allow
+// (docs/quantisation.md).
+struct BlockFeedback {
+  std::span<const float> importance;  // [n]: of the squared distance of each column to its target
+  std::span<const float> factors;  // [n, n]: column i takes factors[i · n + j] of j's miss, j < i
+};
+// Columns [first, first + n) of a row; n is kBlock but for a row's end. numbers: what the row
+// holds; what is missed (number − rounded) afterwards. shift [n]: what earlier blocks ask for.
+void pack_block(Packing packing, std::int64_t row, std::int64_t first, std::span<float> numbers,
+                std::span<const float> shift, const BlockFeedback& feedback, std::byte* panel);
+
 // One row of a packed matrix → n_in float32.
 void unpack_row(const Weight& w, std::int64_t row, float* out);
 
