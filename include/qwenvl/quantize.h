@@ -52,12 +52,19 @@ using QuantizeProgress =
 // when it is complete; an interrupted run leaves at most `out` + ".part".
 QuantizeReport quantize(const QuantizeOptions& options, const QuantizeProgress& on_progress = {});
 
-// How far a model's answers are from another's: the scores of the first answer token to questions
-// about drawn pictures and to plain text.
+// How far a model's answers are from another's: the scores of the first answer token to plain text
+// and to questions about synthetic pictures.
+struct PromptComparison {
+  std::string prompt;
+  bool has_picture = false;
+  double kl = 0;               // Σ p · ln(p / q), p of the first model
+  bool is_same_token = false;  // the likeliest
+};
+
 struct ModelComparison {
-  int n_prompts = 0;
-  double mean_kl = 0, largest_kl = 0;  // Σ p · ln(p / q), p of the first model
-  double top1_agreement = 0;           // share of prompts with the same likeliest token
+  std::vector<PromptComparison> prompts;
+  double mean_kl = 0, largest_kl = 0;
+  double top1_agreement = 0;  // share of prompts with the same likeliest token
 };
 
 ModelComparison compare_models(const std::string& model, const std::string& other, int n_threads,

@@ -4,8 +4,8 @@
 #include <fstream>
 
 #include "core/check.h"
-#include "engine/bench_pictures.h"
-#include "engine/bench_requests.h"
+#include "engine/probe_pictures.h"
+#include "engine/probe_requests.h"
 #include "engine/bench_stages.h"
 
 namespace qwenvl {

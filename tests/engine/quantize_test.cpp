@@ -56,7 +56,7 @@ TEST(Quantize, EightBitsStayCloserToTheOriginalThanFour) {
   quantize({.model = kTiny, .out = folder / "int4", .format = "int4-small"});
   const ModelComparison int8 = compare_models(kTiny, folder / "int8", 1);
   const ModelComparison int4 = compare_models(kTiny, folder / "int4", 1);
-  EXPECT_EQ(int8.n_prompts, 24);
+  EXPECT_EQ(int8.prompts.size(), 24u);
   EXPECT_LT(int8.mean_kl, 0.05);
   EXPECT_LT(int8.mean_kl, int4.mean_kl);
   EXPECT_EQ(compare_models(kTiny, kTiny, 1).mean_kl, 0);
@@ -87,7 +87,7 @@ TEST(Quantize, WhatCannotBeDoneIsRefusedAndLeavesNothing) {
   EXPECT_EQ(problem({.model = kTiny, .out = folder.path().string()}),
             "bad_request: " + folder.path().string() + ": exists, expected a folder that does not");
   EXPECT_EQ(problem({.model = kTiny, .out = ""}),
-            "bad_request: out: exists, expected a folder that does not");
+            "bad_request: OUT: empty, expected a folder name");
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
   quantize({.model = kTiny, .out = out});
   EXPECT_NE(problem({.model = out, .out = folder / "again"}).find("is quantised already"),
