@@ -37,7 +37,7 @@ std::string groups_of(const QuantizeReport& report) {
   }
   if (groups.empty()) return "";
   std::string text =
-      fmt::format("{:<44} {:>5} {:>11}  relative error\n", "matrices", "count", "size");
+      fmt::format("{:<44} {:>5} {:>11}  relative error of the weights\n", "matrices", "count", "size");
   for (const auto& [name, group] : groups) {
     text += fmt::format("{:<44} {:>5} {:>11}  {:.4f} to {:.4f}\n", name, group.count,
                         megabytes(group.bytes), group.least, group.most);

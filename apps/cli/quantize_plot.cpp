@@ -58,7 +58,7 @@ std::string layers_plot(const QuantizeSummary& summary, const char* part, int& t
   for (double at = 0; at <= 1.05 * most; at += step_for(most)) {
     marks.emplace_back(at / (1.05 * most), fmt::format("{:.3g} %", 100 * at));
   }
-  std::string out = svg::heading(top, fmt::format("Relative error of the {}'s weights", part),
+  std::string out = svg::heading(top, fmt::format("Relative error of the weights: {}", part),
                                  fmt::format("√(Σ (w − w')² / Σ w²) of each matrix, layer 0 on the "
                                              "left to layer {} on the right",
                                              last));
@@ -69,17 +69,18 @@ std::string layers_plot(const QuantizeSummary& summary, const char* part, int& t
 
 std::string prompts_plot(const ModelComparison& comparison, int& top) {
   constexpr int kNames = 340;
-  constexpr std::size_t kNameBytes = 48;
+  constexpr std::size_t kNameBytes = 44;
   const double most = std::max(comparison.largest_kl, 1e-12);
   std::vector<svg::Bar> bars;
   for (const PromptComparison& one : comparison.prompts) {
-    std::string name = one.prompt.substr(0, one.prompt.find('\n'));
+    std::string name = (one.has_picture ? "picture: " : "") + one.prompt;
+    name = name.substr(0, name.find('\n'));
     if (name.size() > kNameBytes) {
       std::size_t end = kNameBytes;
       while ((static_cast<unsigned char>(name[end]) & 0xC0) == 0x80) --end;
       name = name.substr(0, end) + "…";
     }
-    bars.push_back({(one.has_picture ? "picture: " : "") + name,
+    bars.push_back({name,
                     fmt::format("{:.4f}{}", one.kl, one.is_same_token ? "" : ", another token"),
                     one.kl / most});
   }

@@ -49,6 +49,14 @@ bool factor_diagonal(float* a, std::int64_t stride, std::int64_t n) {
   return true;
 }
 
+std::vector<float> transposed(const float* a, std::int64_t stride, std::int64_t n) {
+  std::vector<float> out(static_cast<std::size_t>(n * n));
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t j = 0; j < n; ++j) out[j * n + i] = a[i * stride + j];
+  }
+  return out;
+}
+
 // A = L · Lᵀ in place, a block of columns after the other; the part above the diagonal is left.
 bool factor_lower(Backend& backend, std::vector<float>& a, std::int64_t n) {
   std::vector<float> done, products;
@@ -69,14 +77,13 @@ bool factor_lower(Backend& backend, std::vector<float>& a, std::int64_t n) {
         for (std::int64_t j = 0; j < width; ++j) rows[i * n + first + j] -= products[i * width + j];
       });
     }
-    const float* diagonal = rows + first;
     if (!factor_diagonal(rows + first, n, width)) return false;
+    const std::vector<float> upper = transposed(rows + first, n, width);
     backend.parallel_for(below - width, [&](std::int64_t i) {
       float* row = rows + (width + i) * n + first;
-      for (std::int64_t j = 0; j < width; ++j) {
-        float sum = row[j];
-        for (std::int64_t k = 0; k < j; ++k) sum -= row[k] * diagonal[j * n + k];
-        row[j] = sum / diagonal[j * n + j];
+      for (std::int64_t k = 0; k < width; ++k) {
+        row[k] /= upper[k * width + k];
+        for (std::int64_t j = k + 1; j < width; ++j) row[j] -= row[k] * upper[k * width + j];
       }
     });
   }
@@ -117,7 +124,7 @@ ColumnFactors factor_columns(Backend& backend, InputMoment::Chunk& chunk) {
       const float pivot = r(k, k);
       block.importance[i] = pivot * pivot;
       for (std::int64_t j = 0; j < i; ++j) {
-        block.within[i * block.n + j] = r(block.first + j, k) / pivot;
+        block.within[j * block.n + i] = r(block.first + j, k) / pivot;
       }
       for (std::int64_t j = 0; j < block.first; ++j) {
         block.before[i * block.first + j] = r(j, k) / pivot;

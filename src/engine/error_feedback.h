@@ -26,7 +26,7 @@ struct ColumnFactors {
   struct Block {
     std::int64_t first = 0, n = 0;  // columns, counted from the chunk's first
     std::vector<float> importance;  // [n]: D
-    std::vector<float> within;      // [n, n]: U of the block's own columns, transposed
+    std::vector<float> within;      // [n, n]: U of the block's own columns
     std::vector<float> before;      // [n, first]: U of all columns before it, transposed
   };
   std::vector<Block> blocks;

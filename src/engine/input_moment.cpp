@@ -10,7 +10,7 @@
 namespace qwenvl {
 namespace {
 
-constexpr std::int64_t kBufferedRows = 256;
+constexpr std::int64_t kBufferedRows = 512;
 constexpr std::int64_t kColumnsAtOnce = 256;
 
 // Of about the same size, all but the last a multiple of kBlock.
@@ -40,7 +40,7 @@ InputMoment::InputMoment(std::int64_t n_in) : n_in_(n_in) {
 }
 
 std::uint64_t InputMoment::bytes_for(std::int64_t n_in) {
-  return static_cast<std::uint64_t>(n_in * chunk_columns(n_in)) * sizeof(float);
+  return static_cast<std::uint64_t>(n_in * (chunk_columns(n_in) + kBufferedRows)) * sizeof(float);
 }
 
 void InputMoment::add(Backend& backend, const Tensor& rows) {
@@ -81,7 +81,9 @@ void InputMoment::flush(Backend& backend) {
       backend.linear(Tensor(columns + begin * row_bytes, type_, {n, kBufferedRows}), all, {},
                      Tensor(sums.data(), DType::f32, {n, chunk.n}));
       float* to = chunk.products.data() + begin * chunk.n;
-      for (std::int64_t i = 0; i < n * chunk.n; ++i) to[i] += sums[static_cast<std::size_t>(i)];
+      backend.parallel_for(n, [&](std::int64_t row) {
+        for (std::int64_t i = row * chunk.n; i < (row + 1) * chunk.n; ++i) to[i] += sums[i];
+      });
     }
   }
   std::fill(buffer_.begin(), buffer_.end(), std::byte{});

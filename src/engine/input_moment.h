@@ -21,7 +21,7 @@ class InputMoment {
   };
 
   explicit InputMoment(std::int64_t n_in);
-  // Memory of all chunks.
+  // Memory of all chunks and of the rows that wait.
   static std::uint64_t bytes_for(std::int64_t n_in);
 
   // Adds rows [n, n_in], float32 or bf16, always of the same type. The sums do not depend on how

@@ -114,15 +114,16 @@ double pack_int4_row(const float* row, std::int64_t n_in, std::span<const float>
 // ---- one column after the other
 // ------------------------------------------------------------------
 
-// round(i, target) stores the code of column i and returns the number it stands for.
+// round(i, target) stores the code of column i and returns the number it stands for. `targets` are
+// those of the block's beginning.
 template <class Round>
-void round_columns(std::span<float> numbers, std::span<const float> shift,
-                   const BlockFeedback& feedback, Round&& round) {
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    float target = numbers[i] + shift[i];
-    const float* factors = feedback.factors.data() + i * numbers.size();
-    for (std::size_t j = 0; j < i; ++j) target += numbers[j] * factors[j];  // missed by now
-    numbers[i] -= round(i, target);
+void round_columns(std::span<float> numbers, std::array<float, kBlock>& targets,
+                   std::span<const float> factors, Round&& round) {
+  const std::size_t n = numbers.size();
+  for (std::size_t i = 0; i < n; ++i) {
+    numbers[i] -= round(i, targets[i]);
+    const float missed = numbers[i];
+    for (std::size_t k = i + 1; k < n; ++k) targets[k] += missed * factors[i * n + k];
   }
 }
 
@@ -196,9 +197,11 @@ void pack_block(Packing packing, std::int64_t row, std::int64_t first, std::span
                 std::span<const float> shift, const BlockFeedback& feedback, std::byte* panel) {
   QWENVL_CHECK(first % kBlock == 0 && std::ssize(numbers) <= kBlock, "{} numbers at {}",
                numbers.size(), first);
+  std::array<float, kBlock> targets;
+  for (std::size_t i = 0; i < numbers.size(); ++i) targets[i] = numbers[i] + shift[i];
   if (packing != Packing::int4) {
     const float scale = int8_scale(panel, row), inverse = inverse_of(scale);
-    round_columns(numbers, shift, feedback, [&](std::size_t i, float target) {
+    round_columns(numbers, targets, feedback.factors, [&](std::size_t i, float target) {
       const int code = int8_code(target, inverse);
       put_int8(panel, row, first + static_cast<std::int64_t>(i), code);
       return scale * static_cast<float>(code);
@@ -206,13 +209,11 @@ void pack_block(Packing packing, std::int64_t row, std::int64_t first, std::span
     return;
   }
   // The scales are settled before the block's own misses are known.
-  std::array<float, kBlock> targets;
-  for (std::size_t i = 0; i < numbers.size(); ++i) targets[i] = numbers[i] + shift[i];
   const Int4Scales scales =
       find_int4_scales(std::span(targets).first(numbers.size()), feedback.importance);
   std::byte* block = panel + first / kBlock * kInt4Block;
   put_scales(block, row, scales);
-  round_columns(numbers, shift, feedback, [&](std::size_t i, float target) {
+  round_columns(numbers, targets, feedback.factors, [&](std::size_t i, float target) {
     const float scale = scales.of_group(i / kSubGroup);
     const int code = int4_code(target, inverse_of(scale));
     put_int4(block, row, static_cast<std::int64_t>(i), code);

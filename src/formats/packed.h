@@ -69,7 +69,7 @@ void begin_panel(Packing packing, const float* rows, std::int64_t n_rows, std::i
 // (docs/quantisation.md).
 struct BlockFeedback {
   std::span<const float> importance;  // [n]: of the squared distance of each column to its target
-  std::span<const float> factors;  // [n, n]: column i takes factors[i · n + j] of j's miss, j < i
+  std::span<const float> factors;  // [n, n]: column k takes factors[i · n + k] of i's miss, i < k
 };
 // Columns [first, first + n) of a row; n is kBlock but for a row's end. numbers: what the row
 // holds; what is missed (number − rounded) afterwards. shift [n]: what earlier blocks ask for.

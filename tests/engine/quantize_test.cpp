@@ -94,6 +94,25 @@ TEST(Quantize, WhatCannotBeDoneIsRefusedAndLeavesNothing) {
             std::string::npos);
 }
 
+TEST(Quantize, WhatAFolderLacksIsNoticedBeforeAnyWork) {
+  const TemporaryFolder folder;
+  std::filesystem::copy(kTiny, folder / "model", std::filesystem::copy_options::recursive);
+  std::ifstream file(kTiny + "/config.json");
+  std::string config{std::istreambuf_iterator<char>(file), {}};
+  const std::string from = "\"num_hidden_layers\": ";
+  const std::size_t at = config.find(from);
+  ASSERT_NE(at, std::string::npos);
+  config[at + from.size()] = '9';
+  folder.write("model/config.json", config);
+  int n_calls = 0;
+  const std::string problem = error_of([&] {
+    quantize({.model = folder / "model", .out = folder / "out"},
+             [&](std::uint64_t, std::uint64_t, const std::string&) { ++n_calls; });
+  });
+  EXPECT_NE(problem.find("'model.layers.3.input_layernorm.weight' is missing"), std::string::npos) << problem;
+  EXPECT_EQ(n_calls, 0);
+}
+
 TEST(Quantize, AStopInTheMiddleLeavesNothing) {
   const TemporaryFolder folder;
   struct Stopped {};
