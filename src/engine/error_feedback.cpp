@@ -10,9 +10,9 @@
 namespace qwenvl {
 namespace {
 
-// Of the mean of H's diagonal, added to it: inputs seen too rarely, or never, ask for nothing
-// extreme.
-constexpr double kDamping = 0.01;
+// Of the mean of H's diagonal, added to it: what few items say about rare inputs is not to be
+// trusted to the letter, and inputs never seen ask for nothing extreme.
+constexpr double kDamping = 0.1;
 
 // Columns are factored from the last to the first, which makes a lower Cholesky factor the wanted
 // upper one. [n, n], its diagonal raised.
