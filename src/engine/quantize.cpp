@@ -35,7 +35,8 @@ class Quantizer {
       : options_(options),
         on_progress_(on_progress),
         preset_(preset_named(options.format)),
-        n_threads_(thread_count(options.n_threads)) {
+        n_threads_(thread_count(options.n_threads)),
+        out_(without_slashes(options.out)) {
     check_out();
     source_ = open_weight_source(path_of(options.model));
     config_ = Json::parse(source_->text_of("config.json"), nullptr, false);
@@ -49,7 +50,7 @@ class Quantizer {
 
   QuantizeReport run() {
     const Stopwatch watch;
-    const fs::path out = options_.out, part = options_.out + ".part";
+    const fs::path part = out_ + ".part";
     std::error_code error;
     fs::remove_all(part, error);
     fs::create_directories(part, error);
@@ -58,7 +59,7 @@ class Quantizer {
       copy_texts(part);
       write_tensors(part / "model.safetensors");
       make_model(Checkpoint::open(part), std::nullopt);  // complete, and of shapes that fit
-      fs::rename(part, out);
+      fs::rename(part, out_);
     } catch (...) {
       fs::remove_all(part, error);
       throw;
@@ -68,13 +69,19 @@ class Quantizer {
   }
 
  private:
+  // "out/" is the folder "out", which is written as "out.part".
+  static std::string without_slashes(std::string path) {
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    return path;
+  }
+
   void check_out() const {
     std::error_code error;
-    if (options_.out.empty()) {
+    if (out_.empty()) {
       fail(ErrorKind::bad_request, "OUT: empty, expected a folder name");
     }
-    if (fs::exists(options_.out, error)) {
-      fail(ErrorKind::bad_request, "{}: exists, expected a folder that does not", options_.out);
+    if (fs::exists(out_, error)) {
+      fail(ErrorKind::bad_request, "{}: exists, expected a folder that does not", out_);
     }
   }
 
@@ -103,8 +110,8 @@ class Quantizer {
     }
     if (!runnable_) {
       fail(ErrorKind::bad_request,
-           "calibration: {} is quantised by another program and cannot be run as it is; convert it "
-           "first (--format bf16) and calibrate with that folder",
+           "calibration: {} cannot be run as it is; convert it first (--format bf16) and calibrate "
+           "with that folder",
            source_->path().string());
     }
     calibration_ = std::make_unique<Calibration>(*runnable_, options_.calibration, n_threads_);
@@ -237,6 +244,7 @@ class Quantizer {
   const QuantizeProgress& on_progress_;
   const Preset& preset_;
   const int n_threads_;
+  const std::string out_;
   std::unique_ptr<WeightSource> source_;
   std::optional<Checkpoint> runnable_;        // the source, where a model can be made of it
   std::unique_ptr<Calibration> calibration_;  // empty unless asked for

@@ -109,8 +109,16 @@ TEST(Quantize, WhatAFolderLacksIsNoticedBeforeAnyWork) {
     quantize({.model = folder / "model", .out = folder / "out"},
              [&](std::uint64_t, std::uint64_t, const std::string&) { ++n_calls; });
   });
-  EXPECT_NE(problem.find("'model.layers.3.input_layernorm.weight' is missing"), std::string::npos) << problem;
+  EXPECT_NE(problem.find("'model.layers.3.input_layernorm.weight' is missing"), std::string::npos)
+      << problem;
   EXPECT_EQ(n_calls, 0);
+}
+
+TEST(Quantize, ASlashBehindTheFolderChangesNothing) {
+  const TemporaryFolder folder;
+  quantize({.model = kTiny, .out = folder / "out/"});
+  EXPECT_EQ(inspect_model(folder / "out").bytes, inspect_model(folder / "out/").bytes);
+  EXPECT_FALSE(std::filesystem::exists(folder / "out.part"));
 }
 
 TEST(Quantize, AStopInTheMiddleLeavesNothing) {
