@@ -36,8 +36,8 @@ std::string groups_of(const QuantizeReport& report) {
     group.most = std::max(group.most, tensor.relative_error);
   }
   if (groups.empty()) return "";
-  std::string text =
-      fmt::format("{:<44} {:>5} {:>11}  relative error of the weights\n", "matrices", "count", "size");
+  std::string text = fmt::format("{:<44} {:>5} {:>11}  relative error of the weights\n", "matrices",
+                                 "count", "size");
   for (const auto& [name, group] : groups) {
     text += fmt::format("{:<44} {:>5} {:>11}  {:.4f} to {:.4f}\n", name, group.count,
                         megabytes(group.bytes), group.least, group.most);

@@ -20,6 +20,7 @@ class ObservedBackend final : public Backend {
 
   std::string name() const override { return inner_.name(); }
 
+  // Products of several matrices are left to Backend, which takes them apart into these.
   void linear(Tensor x, const Weight& w, std::span<const float> bias, Tensor out) override {
     observer_(x, w);
     inner_.linear(x, w, bias, out);

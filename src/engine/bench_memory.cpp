@@ -4,9 +4,9 @@
 #include <fstream>
 
 #include "core/check.h"
+#include "engine/bench_stages.h"
 #include "engine/probe_pictures.h"
 #include "engine/probe_requests.h"
-#include "engine/bench_stages.h"
 
 namespace qwenvl {
 namespace {
