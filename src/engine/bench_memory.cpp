@@ -4,10 +4,10 @@
 #include <fstream>
 
 #include "core/check.h"
-#include "engine/bench_pictures.h"
-#include "engine/bench_requests.h"
 #include "engine/bench_stages.h"
 #include "engine/machine.h"
+#include "engine/probe_pictures.h"
+#include "engine/probe_requests.h"
 
 namespace qwenvl {
 namespace {

@@ -3,7 +3,6 @@
 #include "qwenvl/quantize.h"
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -14,11 +13,11 @@
 #include "checkpoint/weight_source.h"
 #include "core/check.h"
 #include "core/clock.h"
-#include "core/numbers.h"
-#include "core/thread_pool.h"
+#include "engine/calibration.h"
 #include "engine/engine_options.h"
 #include "engine/guard.h"
-#include "formats/packed.h"
+#include "engine/quantize_plan.h"
+#include "engine/tensor_packer.h"
 #include "models/model.h"
 
 namespace qwenvl {
@@ -27,89 +26,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr std::int64_t kPanelsAtOnce = 8;  // of each thread
-
-// ---- which tensor becomes what -----------------------------------------------------------------
-
-enum class Role { vision_matrix, decoder_matrix, small_decoder_matrix, vocabulary, other };
-
-bool is_matrix_of(const std::string& name, std::initializer_list<const char*> parts) {
-  return std::any_of(parts.begin(), parts.end(),
-                     [&](const char* part) { return name.ends_with(part); });
-}
-
-Role role_of(const std::string& name, const Shape& shape) {
-  if (shape.rank() != 2) return Role::other;
-  if (name == "model.embed_tokens.weight" || name == "lm_head.weight") return Role::vocabulary;
-  if (name.starts_with("visual.blocks.") || name.starts_with("visual.merger.mlp.")) {
-    return Role::vision_matrix;
-  }
-  if (!name.starts_with("model.layers.")) return Role::other;
-  // Keys and values are a hundredth of a layer, and every later token depends on them.
-  if (is_matrix_of(name, {".k_proj.weight", ".v_proj.weight"})) return Role::small_decoder_matrix;
-  return Role::decoder_matrix;
-}
-
-struct Preset {
-  const char* name;
-  Packing vision, decoder, small_decoder, vocabulary;
-};
-
-constexpr Preset kPresets[] = {
-    {"bf16", Packing::none, Packing::none, Packing::none, Packing::none},
-    {"int8", Packing::int8, Packing::int8_grouped, Packing::int8_grouped, Packing::int8_grouped},
-    {"int4", Packing::int8, Packing::int4, Packing::int8_grouped, Packing::int8_grouped},
-    {"int4-small", Packing::int8, Packing::int4, Packing::int4, Packing::int4},
-};
-
-const Preset& preset_named(const std::string& name) {
-  std::string known;
-  for (const Preset& preset : kPresets) {
-    if (name == preset.name) return preset;
-    known += (known.empty() ? "" : ", ") + std::string(preset.name);
-  }
-  fail(ErrorKind::bad_request, "format: found {}, expected one of {}", quoted(name), known);
-}
-
-Packing packing_for(const Preset& preset, Role role) {
-  switch (role) {
-    case Role::vision_matrix: return preset.vision;
-    case Role::decoder_matrix: return preset.decoder;
-    case Role::small_decoder_matrix: return preset.small_decoder;
-    case Role::vocabulary: return preset.vocabulary;
-    case Role::other: return Packing::none;
-  }
-  return Packing::none;
-}
-
-// ---- the work ----------------------------------------------------------------------------------
-
-struct PlannedTensor {
-  std::string name;
-  const StoredTensor* stored = nullptr;
-  Packing packing = Packing::none;
-  DType plain_type = DType::bf16;  // of a tensor that stays plain
-
-  std::uint64_t bytes() const {
-    const Shape& shape = stored->shape();
-    return packing == Packing::none
-               ? static_cast<std::uint64_t>(shape.count()) * size_of(plain_type)
-               : static_cast<std::uint64_t>(packed_bytes(packing, shape[0], shape[1]));
-  }
-};
-
-// Packed tensors first: their sizes are multiples of 64, so that all begin at one.
-std::vector<PlannedTensor> plan(const WeightSource& source, const Preset& preset) {
-  std::vector<PlannedTensor> packed, plain;
-  for (const auto& [name, stored] : source.tensors()) {
-    PlannedTensor tensor{name, stored.get(), packing_for(preset, role_of(name, stored->shape()))};
-    // Vectors keep their precision; a matrix of float32 would double the file for nothing.
-    if (stored->shape().rank() < 2 && stored->format() != "bf16") tensor.plain_type = DType::f32;
-    (tensor.packing == Packing::none ? plain : packed).push_back(tensor);
-  }
-  packed.insert(packed.end(), plain.begin(), plain.end());
-  return packed;
-}
+// Moments of inputs that are in memory at a time.
+constexpr std::uint64_t kMaxMomentBytes = 1'500'000'000;
 
 class Quantizer {
  public:
@@ -117,23 +35,23 @@ class Quantizer {
       : options_(options),
         on_progress_(on_progress),
         preset_(preset_named(options.format)),
-        source_(open_weight_source(path_of(options.model))),
-        pool_(thread_count(options.n_threads)) {
+        n_threads_(thread_count(options.n_threads)),
+        out_(without_slashes(options.out)) {
+    check_out();
+    source_ = open_weight_source(path_of(options.model));
     config_ = Json::parse(source_->text_of("config.json"), nullptr, false);
     if (!config_.is_object()) {
       fail(ErrorKind::bad_file, "{}: config.json is no JSON object", source_->path().string());
     }
     config_.erase("quantization_config");  // of the source: rows are read as plain numbers
+    open_runnable();
+    open_calibration();
   }
 
   QuantizeReport run() {
     const Stopwatch watch;
-    const fs::path out = options_.out, part = options_.out + ".part";
+    const fs::path part = out_ + ".part";
     std::error_code error;
-    if (out.empty() || fs::exists(out, error)) {
-      fail(ErrorKind::bad_request, "{}: exists, expected a folder that does not",
-           out.empty() ? "out" : out.string());
-    }
     fs::remove_all(part, error);
     fs::create_directories(part, error);
     if (error) fail(ErrorKind::device, "{}: cannot be made: {}", part.string(), error.message());
@@ -141,7 +59,7 @@ class Quantizer {
       copy_texts(part);
       write_tensors(part / "model.safetensors");
       make_model(Checkpoint::open(part), std::nullopt);  // complete, and of shapes that fit
-      fs::rename(part, out);
+      fs::rename(part, out_);
     } catch (...) {
       fs::remove_all(part, error);
       throw;
@@ -151,6 +69,56 @@ class Quantizer {
   }
 
  private:
+  // "out/" is the folder "out", which is written as "out.part".
+  static std::string without_slashes(std::string path) {
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    return path;
+  }
+
+  void check_out() const {
+    std::error_code error;
+    if (out_.empty()) {
+      fail(ErrorKind::bad_request, "OUT: empty, expected a folder name");
+    }
+    if (fs::exists(out_, error)) {
+      fail(ErrorKind::bad_request, "{}: exists, expected a folder that does not", out_);
+    }
+  }
+
+  // A folder of plain weights runs as it is; whatever it lacks is noticed now and not at the end.
+  void open_runnable() {
+    std::error_code error;
+    const bool is_plain =
+        fs::is_directory(source_->path(), error) &&
+        std::all_of(source_->tensors().begin(), source_->tensors().end(), [](const auto& named) {
+          const std::string& format = named.second->format();
+          return format == "bf16" || format == "f16" || format == "f32";
+        });
+    if (!is_plain) return;
+    runnable_ = Checkpoint::open(source_->path());
+    make_model(*runnable_, std::nullopt);
+    report_.is_source_runnable = true;
+  }
+
+  void open_calibration() {
+    if (options_.calibration.empty()) return;
+    if (preset_.decoder == Packing::none) {
+      fail(ErrorKind::bad_request,
+           "calibration: format {} rounds no matrix with regard to its inputs, expected int8, int4 "
+           "or int4-small",
+           preset_.name);
+    }
+    if (!runnable_) {
+      fail(ErrorKind::bad_request,
+           "calibration: {} cannot be run as it is; convert it first (--format bf16) and calibrate "
+           "with that folder",
+           source_->path().string());
+    }
+    calibration_ = std::make_unique<Calibration>(*runnable_, options_.calibration, n_threads_);
+    report_.n_calibration_items = calibration_->n_items();
+    report_.n_calibration_tokens = calibration_->n_tokens();
+  }
+
   // A GGUF file by its path, everything else as every command takes it.
   static fs::path path_of(const std::string& model) {
     if (model.ends_with(".gguf")) return model;
@@ -206,7 +174,7 @@ class Quantizer {
   }
 
   void write_tensors(const fs::path& path) {
-    const std::vector<PlannedTensor> tensors = plan(*source_, preset_);
+    const std::vector<PlannedTensor> tensors = plan_tensors(*source_, preset_);
     std::vector<SafetensorsWriter::Declared> declared;
     std::map<std::string, PackedTensor> packed;
     for (const PlannedTensor& tensor : tensors) {
@@ -224,11 +192,30 @@ class Quantizer {
     if (!packed.empty()) metadata = packed_metadata(packed);
     metadata["format"] = "pt";
     SafetensorsWriter writer(path, declared, metadata);
-    for (const PlannedTensor& tensor : tensors) write_tensor(tensor, writer);
+    TensorPacker packer(n_threads_, writer, [this](std::int64_t n) { advance(n); });
+    std::span<const PlannedTensor> left = tensors;
+    while (calibration_ && !left.empty() && left.front().takes_calibration()) {
+      const auto together = calibrated_together(left, kMaxMomentBytes);
+      write_calibrated(together, packer);
+      left = left.subspan(together.size());
+    }
+    for (const PlannedTensor& tensor : left) write_tensor(tensor, packer, nullptr);
     writer.finish();
   }
 
-  void write_tensor(const PlannedTensor& tensor, SafetensorsWriter& writer) {
+  void write_calibrated(std::span<const PlannedTensor> tensors, TensorPacker& packer) {
+    auto moments = calibration_->collect(tensors, [&](const std::string& item) {
+      now_ = "calibration, " + item;
+      advance(0);
+    });
+    for (const PlannedTensor& tensor : tensors) {
+      const auto moment = moments.find(tensor.name);
+      write_tensor(tensor, packer, moment == moments.end() ? nullptr : &moment->second);
+    }
+  }
+
+  void write_tensor(const PlannedTensor& tensor, TensorPacker& packer, InputMoment* moment) {
+    now_ = tensor.name;
     QuantizedTensor& done = report_.tensors.emplace_back();
     const Shape& shape = tensor.stored->shape();
     done.name = tensor.name;
@@ -237,86 +224,34 @@ class Quantizer {
     for (int i = 0; i < shape.rank(); ++i) done.shape.push_back(shape[i]);
     done.before = tensor.stored->format();
     done.bytes = tensor.bytes();
+    done.is_calibrated = moment != nullptr;
     if (tensor.packing == Packing::none) {
-      write_plain(tensor, writer);
+      packer.write_plain(tensor);
     } else {
-      done.relative_error = write_packed(tensor, writer);
+      done.relative_error = moment ? packer.write_packed(tensor, calibration_->backend(), *moment)
+                                   : packer.write_packed(tensor);
     }
+    source_->release_pages(tensor.name);
     report_.bytes += done.bytes;
   }
 
-  void write_plain(const PlannedTensor& tensor, SafetensorsWriter& writer) {
-    const std::int64_t width = tensor.stored->row_width(), n_rows = tensor.stored->n_rows();
-    const std::int64_t at_once = std::max<std::int64_t>(1, (1 << 20) / width);
-    std::vector<float> numbers;
-    std::vector<bf16> rounded;
-    for (std::int64_t first = 0; first < n_rows; first += at_once) {
-      const std::int64_t n = std::min(at_once, n_rows - first);
-      numbers.resize(static_cast<std::size_t>(n * width));
-      tensor.stored->read_rows(first, n, numbers.data());
-      if (tensor.plain_type == DType::bf16) {
-        rounded.resize(numbers.size());
-        std::transform(numbers.begin(), numbers.end(), rounded.begin(), to_bf16);
-        writer.write(std::as_bytes(std::span(rounded)));
-      } else {
-        writer.write(std::as_bytes(std::span(numbers)));
-      }
-      advance(tensor.name, n * width);
-    }
-  }
-
-  // Returns the relative error.
-  double write_packed(const PlannedTensor& tensor, SafetensorsWriter& writer) {
-    const std::int64_t n_out = tensor.stored->shape()[0], n_in = tensor.stored->shape()[1];
-    const std::int64_t bytes = panel_bytes(tensor.packing, n_in);
-    const std::int64_t at_once = pool_.n_threads() * kPanelsAtOnce;
-    std::vector<std::byte> panels(static_cast<std::size_t>(at_once * bytes));
-    std::vector<double> errors(static_cast<std::size_t>(at_once)), sizes(errors.size());
-    std::vector<std::vector<float>> rows(static_cast<std::size_t>(pool_.n_threads()));
-    double error = 0, size = 0;
-    for (std::int64_t first = 0; first < n_panels(n_out); first += at_once) {
-      const std::int64_t n = std::min(at_once, n_panels(n_out) - first);
-      pool_.parallel_for(n, [&](std::int64_t i, int thread) {
-        const std::int64_t row = (first + i) * kPanelRows;
-        const std::int64_t n_rows = std::min(kPanelRows, n_out - row);
-        std::vector<float>& numbers = rows[static_cast<std::size_t>(thread)];
-        numbers.resize(static_cast<std::size_t>(n_rows * n_in));
-        tensor.stored->read_rows(row, n_rows, numbers.data());
-        const std::size_t at = static_cast<std::size_t>(i);
-        sizes[at] = 0;
-        for (const float number : numbers) sizes[at] += double{number} * number;
-        if (!std::isfinite(sizes[at])) {
-          fail(ErrorKind::bad_file,
-               "{}: rows {} to {} hold a number that is not finite, expected "
-               "weights",
-               quoted(tensor.name), row, row + n_rows - 1);
-        }
-        errors[at] =
-            pack_panel(tensor.packing, numbers.data(), n_rows, n_in, {}, panels.data() + i * bytes);
-      });
-      for (std::int64_t i = 0; i < n; ++i) {
-        error += errors[static_cast<std::size_t>(i)];
-        size += sizes[static_cast<std::size_t>(i)];
-      }
-      writer.write(std::span(panels).first(static_cast<std::size_t>(n * bytes)));
-      advance(tensor.name, std::min(n * kPanelRows, n_out - first * kPanelRows) * n_in);
-    }
-    return size > 0 ? std::sqrt(error / size) : 0;
-  }
-
-  void advance(const std::string& name, std::int64_t n) {
+  void advance(std::int64_t n) {
     done_ += static_cast<std::uint64_t>(n);
-    if (on_progress_) on_progress_(done_, total_, name);
+    if (on_progress_) on_progress_(done_, total_, now_);
   }
 
   const QuantizeOptions& options_;
   const QuantizeProgress& on_progress_;
   const Preset& preset_;
-  const std::unique_ptr<WeightSource> source_;
-  ThreadPool pool_;
+  const int n_threads_;
+  const std::string out_;
+  std::unique_ptr<WeightSource> source_;
+  std::optional<Checkpoint> runnable_;        // the source, where a model can be made of it
+  std::unique_ptr<Calibration> calibration_;  // empty unless asked for
   Json config_;
   QuantizeReport report_;
   std::uint64_t done_ = 0, total_ = 0;
+  std::string now_;  // what is being worked on
 };
 
 }  // namespace

@@ -1,0 +1,51 @@
+// Which tensor of a model becomes what, and in which order.
+// Before: quantize.cpp has opened the source.   After: it packs one tensor after the other.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "checkpoint/weight_source.h"
+#include "formats/packed.h"
+
+namespace qwenvl {
+
+// What each part of a model is packed as.
+struct Preset {
+  const char* name;
+  Packing vision, decoder, small_decoder, vocabulary;
+};
+// Throws bad_request.
+const Preset& preset_named(const std::string& name);
+
+struct PlannedTensor {
+  std::string name;
+  const StoredTensor* stored = nullptr;
+  Packing packing = Packing::none;
+  DType plain_type = DType::bf16;  // of a tensor that stays plain
+  int layer = -1;                  // layer_of(name)
+
+  // Rounded with regard to its inputs where these are known. Embeddings are looked up, and a head
+  // is often the same matrix: both are rounded for themselves.
+  bool takes_calibration() const { return packing != Packing::none && layer >= 0; }
+  std::uint64_t bytes() const;
+};
+
+// Numbers that grow in the order of execution, from a tensor's name; -1: in no layer.
+int layer_of(std::string_view name);
+// What the names of all tensors of the same layer begin with, "model.layers.7.".
+std::string layer_prefix(std::string_view name);
+
+// Packed tensors first (their sizes are multiples of 64, so that all begin at one), in the order in
+// which the network uses them.
+std::vector<PlannedTensor> plan_tensors(const WeightSource& source, const Preset& preset);
+
+// The first of these tensors, as many whole layers as have moments of at most `max_bytes`, but at
+// least one layer.
+std::span<const PlannedTensor> calibrated_together(std::span<const PlannedTensor> tensors,
+                                                   std::uint64_t max_bytes);
+
+}  // namespace qwenvl
