@@ -49,6 +49,13 @@ class ObservedBackend final : public Backend {
   }
   void silu_mul(Tensor gate, Tensor up) override { inner_.silu_mul(gate, up); }
   void gelu(Tensor x) override { inner_.gelu(x); }
+  std::int64_t linear_bytes(std::int64_t n_rows, const Weight& w, DType type) const override {
+    return inner_.linear_bytes(n_rows, w, type);
+  }
+  std::int64_t attention_bytes(std::int64_t n_rows, std::int64_t width,
+                               DType type) const override {
+    return inner_.attention_bytes(n_rows, width, type);
+  }
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& fn) override {
     inner_.parallel_for(n, fn);
   }
