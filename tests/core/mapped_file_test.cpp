@@ -56,8 +56,8 @@ TEST(MappedFile, KnowsWhatLiesInIt) {
 }
 
 TEST(MappedFile, ASettledFileReadsTheSameAndAMissingOneIsAnError) {
-  const std::filesystem::path path =
-      std::filesystem::path(::testing::TempDir()) / "qwenvl_settled_file";
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "bytes";
   std::ofstream(path, std::ios::binary) << "abcdef";
   settle_file(path);
   EXPECT_EQ(read_file(path, 100), "abcdef");
