@@ -2,9 +2,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <string>
+#include <vector>
 
 #include "command.h"
 #include "json_text.h"
@@ -20,7 +24,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct InspectOptions {
-  std::string model;
+  EngineOptions engine;  // model, projector, weights
   bool lists_tensors = false;
 };
 
@@ -28,6 +32,7 @@ constexpr const char* kExamples = R"(Examples:
   qwenvl inspect
   qwenvl inspect Qwen/Qwen2.5-VL-3B-Instruct
   qwenvl inspect ./my-checkpoint --tensors
+  qwenvl inspect model-Q4_K_M.gguf         # with its mmproj file beside it
   qwenvl inspect cpu
   qwenvl inspect ./my-checkpoint --json | jq .parameters
 
@@ -68,6 +73,7 @@ Json json_of(const ModelSummary& model) {
   for (const TensorSummary& tensor : model.tensors) {
     tensors.push_back({{"name", tensor.name},
                        {"type", tensor.type},
+                       {"stored_as", tensor.stored_as},
                        {"shape", tensor.shape},
                        {"bytes", tensor.bytes},
                        {"file", tensor.file}});
@@ -95,26 +101,57 @@ void print(const MachineSummary& machine) {
   }
 }
 
+// "Q4_K 180, F32 301, …", the most numbers first.
+std::string formats_of(const ModelSummary& model, std::string TensorSummary::*format) {
+  struct Use {
+    int n_tensors = 0;
+    double n_numbers = 0;
+  };
+  std::map<std::string, Use> uses;
+  for (const TensorSummary& tensor : model.tensors) {
+    Use& use = uses[tensor.*format];
+    ++use.n_tensors;
+    use.n_numbers +=
+        std::accumulate(tensor.shape.begin(), tensor.shape.end(), 1.0, std::multiplies<double>());
+  }
+  std::vector<std::pair<std::string, Use>> sorted(uses.begin(), uses.end());
+  std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+    return a.second.n_numbers > b.second.n_numbers;
+  });
+  std::string text;
+  for (const auto& [name, use] : sorted) {
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, use.n_tensors);
+  }
+  return text;
+}
+
 void print(const ModelSummary& model, bool lists_tensors) {
   print_row("folder", model.folder);
   print_row("architecture", model.architecture);
   for (const auto& [name, value] : model.facts) print_row(name, value);
   print_row("parameters", fmt::format("{}", model.parameters));
   print_row("tensors", fmt::format("{}, {}", model.tensors.size(), size_text(model.bytes)));
+  const std::string stored = formats_of(model, &TensorSummary::stored_as);
+  const std::string loaded = formats_of(model, &TensorSummary::type);
+  print_row("stored as", stored);
+  if (loaded != stored) print_row("converted while loading to", loaded);
   if (!lists_tensors) return;
   write_output("\n");
-  std::size_t width = 0;
-  for (const TensorSummary& tensor : model.tensors) width = std::max(width, tensor.name.size());
+  std::size_t width = 0, format_width = 0;
   for (const TensorSummary& tensor : model.tensors) {
-    write_output(fmt::format("{:<{}}  {:<9} {:<20} {:>12}  {}\n", printable(tensor.name), width,
-                             tensor.type, shape_text(tensor.shape), tensor.bytes,
-                             printable(tensor.file)));
+    width = std::max(width, tensor.name.size());
+    format_width = std::max(format_width, tensor.stored_as.size());
+  }
+  for (const TensorSummary& tensor : model.tensors) {
+    write_output(fmt::format("{:<{}}  {:<{}}  {:<20} {:>12}  {}\n", printable(tensor.name), width,
+                             printable(tensor.stored_as), format_width, shape_text(tensor.shape),
+                             tensor.bytes, printable(tensor.file)));
   }
 }
 
 int run_inspect(const InspectOptions& options, bool is_json) {
   const MachineSummary machine = inspect_machine();
-  if (options.model == "cpu") {
+  if (options.engine.model == "cpu") {
     if (options.lists_tensors) {
       throw Error(ErrorKind::bad_request, "--tensors: a processor has none; name a checkpoint");
     }
@@ -125,7 +162,9 @@ int run_inspect(const InspectOptions& options, bool is_json) {
     }
     return kExitOk;
   }
-  const ModelSummary model = inspect_model(chosen_model(options.model));
+  EngineOptions engine = options.engine;
+  engine.model = chosen_model(engine.model);
+  const ModelSummary model = inspect_model(engine);
   if (is_json) {
     Json out = json_of(model);
     out["machine"] = json_of(machine);
@@ -152,12 +191,13 @@ void add_inspect(CLI::App& program, Chosen& chosen) {
   command.footer(kExamples);
   auto options = std::make_shared<InspectOptions>();
   command
-      .add_option("MODEL", options->model,
-                  "Folder, repository id in the Hugging Face cache, demo, or: cpu (unset: the "
-                  "model that ask would use)")
+      .add_option("MODEL", options->engine.model,
+                  "Folder, .gguf file, repository id in the Hugging Face cache, demo, or: cpu "
+                  "(unset: the model that ask would use)")
       ->envname(kModelVariable)
       ->check(model_name())
       ->type_name("");
+  add_weight_options(command, options->engine);
   command.add_flag("--tensors", options->lists_tensors, "List every tensor (--json always does)");
   command.add_flag("--json", chosen.is_json_wanted, "One JSON object");
   command.callback([options, &chosen] {

@@ -23,7 +23,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-  std::string model, out, format = "int4", report;
+  std::string model, projector, out, format = "int4", report;
   int n_threads = 0;
   bool skips_check = false;
 };
@@ -32,12 +32,11 @@ constexpr const char* kExamples = R"(Formats:
   int4        decoder in 4.25 bits a number, head and vision tower in 8 (the smallest error per byte)
   int4-small  head in 4.25 bits, too
   int8        everything in 8 bits
-  bf16        16 bits: for checkpoints stored in float32
+  bf16        16 bits, as qwenvl convert writes
 Examples:
   qwenvl quantize Qwen/Qwen2.5-VL-3B-Instruct qwen-int4
   qwenvl quantize model-folder model-int8 --format int8 --report report.json
   qwenvl quantize model-Q4_K_M.gguf qwen-int4     # with its mmproj file beside it
-  qwenvl quantize model-AWQ qwen-bf16 --format bf16
   qwenvl ask --model qwen-int4 photo.jpg "What is this?")";
 
 std::string megabytes(std::uint64_t bytes) {
@@ -113,16 +112,11 @@ bool is_converted(const QuantizeReport& report) {
 }
 
 int run_quantize(const Options& options, bool is_json) {
-  const std::string model =
-      options.model.ends_with(".gguf") ? options.model : chosen_model(options.model);
+  const std::string model = chosen_model(options.model);
   Progress line;
   const QuantizeReport report =
-      quantize({model, options.out, options.format, options.n_threads},
-               [&](std::uint64_t done, std::uint64_t total, const std::string& tensor) {
-                 line.show(fmt::format(
-                     "quantize {:3.0f} %  {}",
-                     100.0 * static_cast<double>(done) / static_cast<double>(total), tensor));
-               });
+      quantize({model, options.out, options.format, options.n_threads, options.projector},
+               percentage(line, "quantize"));
   ModelComparison comparison;
   bool has_comparison = false;
   // Other programs' quantised files have no original to ask.
@@ -174,6 +168,7 @@ void add_quantize(CLI::App& program, Chosen& chosen) {
   command.add_option("OUT", options->out, "The folder to write; it must not exist")
       ->required()
       ->type_name("");
+  add_projector_option(command, options->projector);
   command.add_option("--format", options->format, "bf16, int8, int4 or int4-small")
       ->capture_default_str();
   command.add_option("--threads", options->n_threads, "0: every core")

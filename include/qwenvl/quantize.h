@@ -17,6 +17,7 @@ struct QuantizeOptions {
   std::string out;    // a folder that does not exist yet
   std::string format = "int4";  // "bf16", "int8", "int4", "int4-small"
   int n_threads = 0;            // 0: every core this process may use
+  std::string projector = "";   // vision file of a GGUF model; "": the *mmproj*.gguf beside it
 };
 
 struct QuantizedTensor {

@@ -1,9 +1,13 @@
-// A model folder: configuration texts and all named tensors, memory-mapped.
+// A model: configuration texts and all named tensors, memory-mapped from a folder, or in memory
+// where another program's file has been converted.
 // Before: the model argument.   After: binder.h, which hands the tensors to a model.
 #pragma once
 
 #include <filesystem>
 #include <map>
+#include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +23,24 @@ class Checkpoint {
   // model.safetensors.index.json lists. Throws bad_file.
   static Checkpoint open(const std::filesystem::path& folder);
 
+  // A tensor to be computed from a source.
+  struct Declared {
+    std::string name;  // canonical
+    DType type;        // of the bytes in memory
+    Shape shape;
+    std::string file;                    // that it comes from, for messages
+    std::optional<PackedTensor> packed;  // when the bytes are packed
+  };
+  // Memory for these tensors, each at a multiple of 64 bytes, to be written by the caller. It is
+  // taken page by page as it is written, so that a caller may first check what the shapes say.
+  // `texts` stand before files of the same names in the folder.
+  static Checkpoint in_memory(std::filesystem::path folder,
+                              std::map<std::string, std::string> texts,
+                              const std::vector<Declared>& tensors);
+  // Of a checkpoint in memory.
+  std::span<std::byte> writable(const std::string& tensor);
+
+  // Where it comes from: the folder, or the .gguf file.
   const std::filesystem::path& folder() const { return folder_; }
   // Parsed by whoever knows their meaning; "" when the file does not exist.
   std::string text_of(const std::string& file_name) const;
@@ -37,7 +59,13 @@ class Checkpoint {
   // Maps a file of the folder and adds its tensors; returns them under their stored names.
   std::map<std::string, TensorEntry> add_file(const std::string& file_name);
 
+  struct Free {
+    void operator()(std::byte* memory) const;
+  };
+
   std::filesystem::path folder_;
+  std::map<std::string, std::string> texts_;
+  std::unique_ptr<std::byte, Free> memory_;  // of a checkpoint in memory
   std::vector<MappedFile> files_;
   std::map<std::string, TensorEntry> tensors_;
   std::map<std::string, std::string> file_of_;
@@ -48,9 +76,9 @@ class Checkpoint {
 // "model.language_model.", "language_model.model.", "model.language_model.model." are folded.
 std::string canonical_tensor_name(const std::string& name);
 
-// A model argument → a folder: an existing folder, or "org/name[@revision]" in the standard Hugging
-// Face cache (HF_HUB_CACHE, HF_HOME, ~/.cache/huggingface/hub). Throws bad_request saying where it
-// looked and how to download.
+// A model argument → a folder or a .gguf file: an existing one, or "org/name[@revision]" in the
+// standard Hugging Face cache (HF_HUB_CACHE, HF_HOME, ~/.cache/huggingface/hub). Throws bad_request
+// saying where it looked and how to download.
 std::filesystem::path resolve_model(const std::string& model);
 
 // Whether "org/name[@revision]" has a place in that cache: it was downloaded, or that has begun.

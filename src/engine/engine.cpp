@@ -14,6 +14,7 @@
 #include "engine/engine_options.h"
 #include "engine/guard.h"
 #include "engine/machine.h"
+#include "engine/open_checkpoint.h"
 #include "engine/scheduler.h"
 #include "media/source.h"
 #include "text/unicode.h"
@@ -88,8 +89,8 @@ struct Engine::Impl {
         preprocess(preprocess_options(o)),
         loader(chosen<Loader>("loader", o.loader,
                               {{"qwen_vl_utils", Loader::qwen_vl_utils}, {"hf", Loader::hf}})),
-        checkpoint(Checkpoint::open(resolve_model(o.model))),
-        tokenizer(Tokenizer::from_folder(checkpoint.folder())),
+        checkpoint(open_checkpoint(o)),
+        tokenizer(open_tokenizer(o.model)),
         model(make_model(checkpoint, compute_type(o.compute))),
         defaults(
             parse_generation_config(checkpoint.text_of("generation_config.json"),

@@ -18,7 +18,7 @@
 #include "core/thread_pool.h"
 #include "engine/engine_options.h"
 #include "engine/guard.h"
-#include "formats/packed.h"
+#include "engine/quantize_plan.h"
 #include "models/model.h"
 
 namespace qwenvl {
@@ -29,95 +29,13 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::int64_t kPanelsAtOnce = 8;  // of each thread
 
-// ---- which tensor becomes what -----------------------------------------------------------------
-
-enum class Role { vision_matrix, decoder_matrix, small_decoder_matrix, vocabulary, other };
-
-bool is_matrix_of(const std::string& name, std::initializer_list<const char*> parts) {
-  return std::any_of(parts.begin(), parts.end(),
-                     [&](const char* part) { return name.ends_with(part); });
-}
-
-Role role_of(const std::string& name, const Shape& shape) {
-  if (shape.rank() != 2) return Role::other;
-  if (name == "model.embed_tokens.weight" || name == "lm_head.weight") return Role::vocabulary;
-  if (name.starts_with("visual.blocks.") || name.starts_with("visual.merger.mlp.")) {
-    return Role::vision_matrix;
-  }
-  if (!name.starts_with("model.layers.")) return Role::other;
-  // Keys and values are a hundredth of a layer, and every later token depends on them.
-  if (is_matrix_of(name, {".k_proj.weight", ".v_proj.weight"})) return Role::small_decoder_matrix;
-  return Role::decoder_matrix;
-}
-
-struct Preset {
-  const char* name;
-  Packing vision, decoder, small_decoder, vocabulary;
-};
-
-constexpr Preset kPresets[] = {
-    {"bf16", Packing::none, Packing::none, Packing::none, Packing::none},
-    {"int8", Packing::int8, Packing::int8_grouped, Packing::int8_grouped, Packing::int8_grouped},
-    {"int4", Packing::int8, Packing::int4, Packing::int8_grouped, Packing::int8_grouped},
-    {"int4-small", Packing::int8, Packing::int4, Packing::int4, Packing::int4},
-};
-
-const Preset& preset_named(const std::string& name) {
-  std::string known;
-  for (const Preset& preset : kPresets) {
-    if (name == preset.name) return preset;
-    known += (known.empty() ? "" : ", ") + std::string(preset.name);
-  }
-  fail(ErrorKind::bad_request, "format: found {}, expected one of {}", quoted(name), known);
-}
-
-Packing packing_for(const Preset& preset, Role role) {
-  switch (role) {
-    case Role::vision_matrix: return preset.vision;
-    case Role::decoder_matrix: return preset.decoder;
-    case Role::small_decoder_matrix: return preset.small_decoder;
-    case Role::vocabulary: return preset.vocabulary;
-    case Role::other: return Packing::none;
-  }
-  return Packing::none;
-}
-
-// ---- the work ----------------------------------------------------------------------------------
-
-struct PlannedTensor {
-  std::string name;
-  const StoredTensor* stored = nullptr;
-  Packing packing = Packing::none;
-  DType plain_type = DType::bf16;  // of a tensor that stays plain
-
-  std::uint64_t bytes() const {
-    const Shape& shape = stored->shape();
-    return packing == Packing::none
-               ? static_cast<std::uint64_t>(shape.count()) * size_of(plain_type)
-               : static_cast<std::uint64_t>(packed_bytes(packing, shape[0], shape[1]));
-  }
-};
-
-// Packed tensors first: their sizes are multiples of 64, so that all begin at one.
-std::vector<PlannedTensor> plan(const WeightSource& source, const Preset& preset) {
-  std::vector<PlannedTensor> packed, plain;
-  for (const auto& [name, stored] : source.tensors()) {
-    PlannedTensor tensor{name, stored.get(), packing_for(preset, role_of(name, stored->shape()))};
-    // Vectors keep their precision; a matrix of float32 would double the file for nothing.
-    if (stored->shape().rank() < 2 && stored->format() != "bf16") tensor.plain_type = DType::f32;
-    (tensor.packing == Packing::none ? plain : packed).push_back(tensor);
-  }
-  packed.insert(packed.end(), plain.begin(), plain.end());
-  return packed;
-}
-
 class Quantizer {
  public:
   Quantizer(const QuantizeOptions& options, const QuantizeProgress& on_progress)
       : options_(options),
         on_progress_(on_progress),
         preset_(preset_named(options.format)),
-        source_(open_weight_source(path_of(options.model))),
+        source_(open_weight_source(path_of(options.model), options.projector)),
         pool_(thread_count(options.n_threads)) {
     config_ = Json::parse(source_->text_of("config.json"), nullptr, false);
     if (!config_.is_object()) {
@@ -151,9 +69,7 @@ class Quantizer {
   }
 
  private:
-  // A GGUF file by its path, everything else as every command takes it.
   static fs::path path_of(const std::string& model) {
-    if (model.ends_with(".gguf")) return model;
     const fs::path folder = resolve_model(model);
     std::error_code error;
     if (fs::exists(folder / "model.safetensors", error) &&
@@ -179,6 +95,8 @@ class Quantizer {
     if (preset_.decoder != Packing::none) {
       config_["quantization_config"] = {
           {"quant_method", "qwenvl"}, {"format", preset_.name}, {"version", kPackedVersion}};
+    } else {
+      config_["torch_dtype"] = name_of(DType::bf16);  // whatever it was before
     }
     write_text(to / "config.json", config_.dump(2) + "\n");
   }
@@ -206,7 +124,7 @@ class Quantizer {
   }
 
   void write_tensors(const fs::path& path) {
-    const std::vector<PlannedTensor> tensors = plan(*source_, preset_);
+    const std::vector<PlannedTensor> tensors = plan_tensors(*source_, preset_);
     std::vector<SafetensorsWriter::Declared> declared;
     std::map<std::string, PackedTensor> packed;
     for (const PlannedTensor& tensor : tensors) {
@@ -281,16 +199,8 @@ class Quantizer {
         const std::int64_t n_rows = std::min(kPanelRows, n_out - row);
         std::vector<float>& numbers = rows[static_cast<std::size_t>(thread)];
         numbers.resize(static_cast<std::size_t>(n_rows * n_in));
-        tensor.stored->read_rows(row, n_rows, numbers.data());
         const std::size_t at = static_cast<std::size_t>(i);
-        sizes[at] = 0;
-        for (const float number : numbers) sizes[at] += double{number} * number;
-        if (!std::isfinite(sizes[at])) {
-          fail(ErrorKind::bad_file,
-               "{}: rows {} to {} hold a number that is not finite, expected "
-               "weights",
-               quoted(tensor.name), row, row + n_rows - 1);
-        }
+        sizes[at] = read_finite_rows(tensor, row, n_rows, numbers.data());
         errors[at] =
             pack_panel(tensor.packing, numbers.data(), n_rows, n_in, {}, panels.data() + i * bytes);
       });
