@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "json_text.h"
 #include "model_choice.h"
 #include "options.h"
+#include "output_file.h"
 #include "terminal.h"
 
 namespace qwenvl::cli {
@@ -74,38 +74,16 @@ CLI::Validator stage_list() {
       "");
 }
 
-// Opened before anything is measured: a path that cannot be written is said at once.
-std::ofstream open_output(const char* option, const std::string& path) {
-  std::ofstream file;
-  if (path.empty() || path == "-") return file;
-  file.open(path, std::ios::binary);
-  if (!file) {
-    throw Error(ErrorKind::bad_request,
-                fmt::format("{}: cannot write {}; choose a folder that exists and is yours", option,
-                            printable(path)));
-  }
-  return file;
-}
-
-void finish(std::ofstream& file, const std::string& path, const std::string& text) {
-  if (!file.is_open()) return;
-  file << text;
-  file.close();
-  if (!file) throw Error(ErrorKind::device, fmt::format("writing {} failed", printable(path)));
-}
-
 template <class Report>
-void show(const BenchCommand& command, const Report& report, std::ofstream& json,
-          std::ofstream& plot) {
+void show(const BenchCommand& command, const Report& report, OutputFile& json, OutputFile& plot) {
   const bool is_json_shown = command.json_path == "-";
   write_output(is_json_shown ? json_text(json_of(report)) + "\n" : table_of(report));
-  finish(json, command.json_path, json_text(json_of(report)) + "\n");
-  finish(plot, command.plot_path, plot_of(report));
+  json.finish(json_text(json_of(report)) + "\n");
+  plot.finish(plot_of(report));
 }
 
 int run_bench(const BenchCommand& command) {
-  std::ofstream json = open_output("--json", command.json_path);
-  std::ofstream plot = open_output("--plot", command.plot_path);
+  OutputFile json("--json", command.json_path), plot("--plot", command.plot_path);
   Progress progress;
   const auto on_progress = [&progress](const std::string& what) { progress.show(what); };
   BenchOptions options = command.options;
@@ -185,6 +163,7 @@ void add_bench(CLI::App& program, Chosen& chosen) {
   command.add_option("--plot", state->plot_path, "Write bars of the shares")->type_name("FILE.svg");
   add_sizes(command, options);
   add_weight_options(command, options.engine);
+  add_memory_options(command, options.engine);
   command.callback([state, &chosen] { chosen.run = [state] { return run_bench(*state); }; });
 }
 

@@ -62,9 +62,12 @@ std::string stage_line(const BenchStage& stage) {
 std::string memory_lines(const MemoryBench& memory) {
   if (!memory.is_measured) return "";
   return fmt::format(
-      "\nmemory: {:.3f} GB resident at most, {:.3f} GB of it not backed by files ({} tokens)\n",
+      "\nmemory: {:.3f} GB resident at most, {:.3f} GB of it not backed by files ({} tokens); "
+      "planned "
+      "{:.3f} GB\n",
       static_cast<double>(memory.peak_bytes) / 1e9,
-      static_cast<double>(memory.anonymous_bytes) / 1e9, memory.n_tokens);
+      static_cast<double>(memory.anonymous_bytes) / 1e9, memory.n_tokens,
+      static_cast<double>(memory.planned_bytes) / 1e9);
 }
 
 Json json_of(const ProbeFigures& figures) {
@@ -172,7 +175,8 @@ Json json_of(const BenchReport& report) {
   if (report.memory.is_measured) {
     out["memory"] = {{"tokens", report.memory.n_tokens},
                      {"peak_bytes", report.memory.peak_bytes},
-                     {"anonymous_bytes", report.memory.anonymous_bytes}};
+                     {"anonymous_bytes", report.memory.anonymous_bytes},
+                     {"planned_bytes", report.memory.planned_bytes}};
   }
   if (!report.machine.all_threads.empty()) out["machine"] = json_of(report.machine);
   return out;

@@ -33,9 +33,12 @@ them: every command opens them as they are.)";
 
 int run_convert(const Options& options, bool is_json) {
   Progress line;
-  const QuantizeReport report = quantize(
-      {chosen_model(options.model), options.out, "bf16", options.n_threads, options.projector},
-      percentage(line, "convert"));
+  const QuantizeReport report = quantize({.model = chosen_model(options.model),
+                                          .out = options.out,
+                                          .format = "bf16",
+                                          .n_threads = options.n_threads,
+                                          .projector = options.projector},
+                                         percentage(line, "convert"));
   line.clear();
   if (is_json) {
     write_output(json_text({{"out", options.out},

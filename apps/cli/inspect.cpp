@@ -24,7 +24,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct InspectOptions {
-  EngineOptions engine;  // model, projector, weights
+  EngineOptions engine;
+  PlannedRequest request;  // its picture: below
+  std::string picture = "512x512";
   bool lists_tensors = false;
 };
 
@@ -33,10 +35,13 @@ constexpr const char* kExamples = R"(Examples:
   qwenvl inspect Qwen/Qwen2.5-VL-3B-Instruct
   qwenvl inspect ./my-checkpoint --tensors
   qwenvl inspect model-Q4_K_M.gguf         # with its mmproj file beside it
+  qwenvl inspect ./my-checkpoint --plan-tokens 8192 --plan-picture 1920x1080 --memory low
   qwenvl inspect cpu
   qwenvl inspect ./my-checkpoint --json | jq .parameters
 
 Every tensor's name, type and shape is checked: a checkpoint that inspects without an error loads.
+The memory that a request of the planned size takes is added up from the sizes of weights and
+activations; nothing is computed. With --max-memory the exit code is 5 where it does not fit.
 A folder named cpu or demo is written ./cpu or ./demo.)";
 
 // "7.5 GB", decimal as disks are sold.
@@ -81,6 +86,30 @@ Json json_of(const ModelSummary& model) {
   return {{"folder", model.folder},         {"architecture", model.architecture},
           {"parameters", model.parameters}, {"bytes", model.bytes},
           {"facts", std::move(facts)},      {"tensors", std::move(tensors)}};
+}
+
+Json json_of(const MemoryPlan& plan) {
+  return {{"tokens", plan.request.n_tokens},
+          {"picture", {plan.request.width, plan.request.height}},
+          {"processed", {plan.processed_width, plan.processed_height}},
+          {"mode", plan.mode == MemoryMode::low ? "low" : "normal"},
+          {"weights_converted", plan.is_converted},
+          {"process", plan.process},
+          {"vision_weights", plan.vision_weights},
+          {"decoder_weights", plan.decoder_weights},
+          {"embedding_weights", plan.embedding_weights},
+          {"head_weights", plan.head_weights},
+          {"kv_cache", plan.kv_cache},
+          {"kv_cache_type", plan.kv_cache_type},
+          {"pixels", plan.pixels},
+          {"features", plan.features},
+          {"encode_scratch", plan.encode_scratch},
+          {"prefill_scratch", plan.prefill_scratch},
+          {"encode_peak", plan.encode_peak},
+          {"decode_peak", plan.decode_peak},
+          {"peak", plan.peak()},
+          {"limit", plan.limit},
+          {"fits", plan.fits()}};
 }
 
 void print_row(const std::string& name, const std::string& value) {
@@ -149,9 +178,44 @@ void print(const ModelSummary& model, bool lists_tensors) {
   }
 }
 
+void refuse_what_does_not_fit(const MemoryPlan& plan) {
+  if (plan.fits()) return;
+  throw Error(
+      ErrorKind::out_of_memory,
+      fmt::format("--max-memory {}: the planned request takes up to {}; plan fewer tokens or "
+                  "a smaller picture, or try {} or --kv-cache int8",
+                  size_text(static_cast<std::uint64_t>(plan.limit)),
+                  size_text(static_cast<std::uint64_t>(plan.peak())),
+                  plan.is_converted ? "--weights int4" : "--memory low"));
+}
+
+// "512x512", or "none".
+void set_picture(PlannedRequest& request, const std::string& text) {
+  const std::size_t cross = text.find('x');
+  if (text == "none") {
+    request.width = request.height = 0;
+    return;
+  }
+  const std::string place = "--plan-picture";
+  const auto side = [&](const std::string& part) {
+    const std::int64_t value = parse_integer(part, place);
+    if (value < 1 || value > 65535)
+      throw Error(ErrorKind::bad_request,
+                  fmt::format("{}: found {}, expected 1 to 65535", place, value));
+    return static_cast<int>(value);
+  };
+  if (cross == std::string::npos) {
+    throw Error(ErrorKind::bad_request,
+                fmt::format("{}: found '{}', expected WIDTHxHEIGHT or none", place, text));
+  }
+  request.width = side(text.substr(0, cross));
+  request.height = side(text.substr(cross + 1));
+}
+
 int run_inspect(const InspectOptions& options, bool is_json) {
   const MachineSummary machine = inspect_machine();
-  if (options.engine.model == "cpu") {
+  EngineOptions engine = options.engine;
+  if (engine.model == "cpu") {
     if (options.lists_tensors) {
       throw Error(ErrorKind::bad_request, "--tensors: a processor has none; name a checkpoint");
     }
@@ -162,25 +226,44 @@ int run_inspect(const InspectOptions& options, bool is_json) {
     }
     return kExitOk;
   }
-  EngineOptions engine = options.engine;
   engine.model = chosen_model(engine.model);
   const ModelSummary model = inspect_model(engine);
+  PlannedRequest request = options.request;
+  set_picture(request, options.picture);
+  const MemoryPlan plan = plan_memory(engine, request);
   if (is_json) {
     Json out = json_of(model);
+    out["memory"] = json_of(plan);
     out["machine"] = json_of(machine);
     write_output(json_text(out) + "\n");
+    refuse_what_does_not_fit(plan);
     return kExitOk;
   }
   print(model, options.lists_tensors);
+  write_output("\nMemory for one request\n" + table_of(plan));
   write_output("\nThis machine\n");
   print(machine);
   if (model.bytes > machine.available_bytes) {
-    note(fmt::format(
-        "The weights ({}) are larger than the memory available ({}): they would be read "
-        "from disk again and again.",
-        size_text(model.bytes), size_text(machine.available_bytes)));
+    note(fmt::format("The weights ({}) are larger than the memory available ({}): they would {}.",
+                     size_text(model.bytes), size_text(machine.available_bytes),
+                     plan.is_converted ? "not fit when they are converted"
+                                       : "be read from disk again and again"));
   }
+  refuse_what_does_not_fit(plan);
   return kExitOk;
+}
+
+void add_plan_options(CLI::App& command, InspectOptions& options) {
+  const std::string group = "The request that memory is planned for";
+  command.add_option("--plan-tokens", options.request.n_tokens, "Prompt, picture and answer")
+      ->check(whole(1))
+      ->capture_default_str()
+      ->group(group);
+  command.add_option("--plan-picture", options.picture, "Size of the picture, or: none")
+      ->capture_default_str()
+      ->type_name("WxH")
+      ->group(group);
+  add_memory_options(command, options.engine);
 }
 
 }  // namespace
@@ -199,6 +282,7 @@ void add_inspect(CLI::App& program, Chosen& chosen) {
       ->type_name("");
   add_weight_options(command, options->engine);
   command.add_flag("--tensors", options->lists_tensors, "List every tensor (--json always does)");
+  add_plan_options(command, *options);
   command.add_flag("--json", chosen.is_json_wanted, "One JSON object");
   command.callback([options, &chosen] {
     chosen.run = [options, &chosen] { return run_inspect(*options, chosen.is_json_wanted); };

@@ -57,6 +57,27 @@ CLI::Validator seed_number() {
       ">= 0");
 }
 
+// "1500000000", "1.5G": whole bytes, rewritten as such.
+CLI::Validator byte_size() {
+  return CLI::Validator(
+      [](std::string& text) {
+        double value = 0;
+        const char* end = text.data() + text.size();
+        const auto [stopped_at, error] = std::from_chars(text.data(), end, value);
+        const std::string unit(stopped_at, end);
+        const double factor = unit.empty()  ? 1
+                              : unit == "K" ? 1e3
+                              : unit == "M" ? 1e6
+                              : unit == "G" ? 1e9
+                                            : 0;
+        if (error != std::errc() || factor == 0 || !(value >= 0 && value * factor <= 1e15))
+          return fmt::format("'{}' is not a number of bytes such as 2000000000 or 2G", text);
+        text = fmt::format("{}", static_cast<std::int64_t>(value * factor));
+        return std::string();
+      },
+      "");
+}
+
 constexpr std::int64_t kMostPixels = 1'000'000'000'000;
 constexpr std::int64_t kMostTokens = 1'000'000'000'000;
 
@@ -122,6 +143,48 @@ void add_weight_options(CLI::App& command, EngineOptions& options) {
       ->capture_default_str();
 }
 
+void add_memory_options(CLI::App& command, EngineOptions& options) {
+  const std::string group = "Memory (sizes in bytes, or with K, M, G: 2G is 2 000 000 000)";
+  command
+      .add_option_function<std::string>(
+          "--memory",
+          [&options](const std::string& name) {
+            options.memory = name == "low" ? MemoryMode::low : MemoryMode::normal;
+          },
+          "low: the vision tower leaves when a picture is encoded (unset: normal)")
+      ->check(CLI::IsMember({"normal", "low"}))
+      ->group(group);
+  command
+      .add_option("--max-memory", options.max_memory_bytes,
+                  "Refuse what would take more; 0: no limit")
+      ->transform(byte_size())
+      ->type_name("SIZE")
+      ->group(group);
+  command
+      .add_option_function<std::string>(
+          "--kv-cache",
+          [&options](const std::string& name) {
+            options.kv_cache_type = name == "int8"   ? KvCacheType::int8
+                                    : name == "bf16" ? KvCacheType::bfloat16
+                                                     : KvCacheType::automatic;
+          },
+          "Type of keys and values (unset: auto, what is computed in)")
+      ->check(CLI::IsMember({"auto", "bf16", "int8"}))
+      ->group(group);
+  command
+      .add_option("--kv-cache-bytes", options.kv_cache_bytes,
+                  "Most memory for keys and values; 0: half of what is available")
+      ->transform(byte_size())
+      ->type_name("SIZE")
+      ->capture_default_str()
+      ->group(group);
+  command
+      .add_option("--context", options.max_context_tokens, "Most tokens; 0: what the model allows")
+      ->check(whole(0, kMostTokens))
+      ->capture_default_str()
+      ->group(group);
+}
+
 void add_engine_options(CLI::App& command, EngineOptions& options) {
   add_model_option(command, options.model);
   add_weight_options(command, options);
@@ -140,17 +203,7 @@ void add_engine_options(CLI::App& command, EngineOptions& options) {
       ->check(whole(0, 1000))
       ->capture_default_str()
       ->group(group);
-  command
-      .add_option("--context", options.max_context_tokens, "Most tokens; 0: what the model allows")
-      ->check(whole(0, kMostTokens))
-      ->capture_default_str()
-      ->group(group);
-  command
-      .add_option("--kv-cache-bytes", options.kv_cache_bytes,
-                  "Most memory for keys and values; 0: half of what is available")
-      ->check(whole(0))
-      ->capture_default_str()
-      ->group(group);
+  add_memory_options(command, options);
   const std::string reference = "Which behaviour of the reference";
   command.add_option("--loader", options.loader, "Alpha and EXIF orientation")
       ->check(CLI::IsMember({"qwen_vl_utils", "hf"}))

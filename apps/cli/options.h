@@ -25,6 +25,8 @@ void add_model_option(CLI::App& command, std::string& model);
 void add_projector_option(CLI::App& command, std::string& projector);
 // How its files become weights: --projector, --weights.
 void add_weight_options(CLI::App& command, EngineOptions& options);
+// Everything that says how much memory is taken, and for what.
+void add_memory_options(CLI::App& command, EngineOptions& options);
 // --model and everything that says how it is run.
 void add_engine_options(CLI::App& command, EngineOptions& options);
 // Sizes of all pictures and frames of a request, and what is known about its clips.

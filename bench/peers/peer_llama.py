@@ -47,12 +47,22 @@ class Llama:
         self.vocabulary = llama_cpp.llama_model_get_vocab(self.model)
         self.n_vocabulary = llama_cpp.llama_vocab_n_tokens(self.vocabulary)
 
+        self.batch = llama_cpp.llama_batch_init(options.context, 0, 1)
+        self.n_past = 0
+
     def clear(self):
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), True)
+        self.n_past = 0
 
     def run(self, ids):
-        array = (llama_cpp.llama_token * len(ids))(*ids)
-        batch = llama_cpp.llama_batch_get_one(array, len(ids))
+        """The most likely token after these."""
+        batch = self.batch
+        batch.n_tokens = len(ids)
+        for i, token in enumerate(ids):
+            batch.token[i], batch.pos[i] = token, self.n_past + i
+            batch.n_seq_id[i], batch.seq_id[i][0] = 1, 0
+            batch.logits[i] = i == len(ids) - 1
+        self.n_past += len(ids)
         check(llama_cpp.llama_decode(self.context, batch) == 0, "a step")
         llama_cpp.llama_synchronize(self.context)
         return self.best_id()

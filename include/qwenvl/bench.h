@@ -89,6 +89,7 @@ struct BenchStage {
 struct MemoryBench {
   bool is_measured = false;
   int n_tokens = 0;                  // prompt and answer
+  std::int64_t planned_bytes = 0;    // the peak that plan_memory gives for these
   std::int64_t peak_bytes = 0;       // most ever resident (VmHWM), mapped weights included
   std::int64_t anonymous_bytes = 0;  // most seen that no file backs (RssAnon)
 };

@@ -19,6 +19,7 @@
 
 #include "qwenvl/error.h"
 #include "qwenvl/media.h"
+#include "qwenvl/memory.h"
 
 namespace qwenvl {
 
@@ -194,9 +195,15 @@ struct EngineOptions {
   LoadProgress on_load;          // called while weights are converted, on the opening thread
   std::string backend = "auto";  // "auto", "cpu", "reference"
   ComputeType compute = ComputeType::automatic;
-  int n_threads = 0;                     // 0: every core this process may use
-  std::int64_t max_context_tokens = 0;   // 0: what the checkpoint allows
-  std::size_t kv_cache_bytes = 0;        // 0: half of the memory available when the engine opens
+  int n_threads = 0;                    // 0: every core this process may use
+  std::int64_t max_context_tokens = 0;  // 0: what the checkpoint allows
+  std::size_t kv_cache_bytes = 0;       // 0: half of the memory available when the engine opens,
+                                        // and no more than max_memory_bytes leaves
+  KvCacheType kv_cache_type = KvCacheType::automatic;
+  MemoryMode memory = MemoryMode::normal;
+  // Most bytes resident in this process; 0: no limit. What cannot fit is refused: the model when it
+  // is opened, a request when it is submitted. Requests that fit, but not now, wait.
+  std::size_t max_memory_bytes = 0;
   int max_batch_sequences = 64;          // sequences computed in one step; a request that has more
                                          // (beams, choices) is computed alone
   int prefill_chunk_tokens = 512;        // rows per prefill step: bounds the scratch memory

@@ -26,15 +26,25 @@ namespace qwenvl {
 inline constexpr int kKvPageTokens = 64;
 
 // How keys and values lie in a page: for each layer K then V, each [n_kv_heads, kKvPageTokens,
-// head_dim].
+// head_dim] of the type.
+//
+// i8: every head's numbers of a token are rounded to 8 bits, numbers ≈ scale · q; behind the
+// numbers of a head come the scales of its tokens, float32. Keys are rotated first
+// (formats/rotation.h), and queries when they meet them; what is read back is rounded to the
+// compute type.
 struct KvLayout {
   int n_layers = 0;
   int n_kv_heads = 0;
   int head_dim = 0;
   DType type = DType::bf16;
 
-  std::int64_t head_bytes() const {
+  bool is_int8() const { return type == DType::i8; }
+  // Bytes of one head of a page: its numbers, and the scales behind them.
+  std::int64_t numbers_bytes() const {
     return std::int64_t{kKvPageTokens} * head_dim * static_cast<std::int64_t>(size_of(type));
+  }
+  std::int64_t head_bytes() const {
+    return numbers_bytes() + (is_int8() ? kKvPageTokens * std::int64_t{sizeof(float)} : 0);
   }
   std::int64_t page_bytes() const { return head_bytes() * n_kv_heads * 2 * n_layers; }
   std::byte* keys(std::byte* page, int layer, int head) const {
@@ -43,6 +53,8 @@ struct KvLayout {
   std::byte* values(std::byte* page, int layer, int head) const {
     return page + ((std::int64_t{layer} * 2 + 1) * n_kv_heads + head) * head_bytes();
   }
+  // `head`: what keys() or values() returned.
+  float* scales(std::byte* head) const { return reinterpret_cast<float*>(head + numbers_bytes()); }
 };
 
 // Rows [first_row, first_row + n_rows) of a step are the tokens cache_start, cache_start + 1, … of
@@ -97,6 +109,9 @@ class Backend {
     for (const LinearPart& part : parts) linear(x, *part.weight, part.bias, part.out);
   }
 
+  // Whether gated_linear needs up.out; else it may be empty.
+  virtual bool needs_up(const Weight& /*gate*/, const Weight& /*up*/) const { return true; }
+
   // gate.out = round(silu(g)) · u, rounded, with g and u what linear would leave in gate.out and
   // up.out. What up.out then holds is not stated.                   x [T, n_in], outs [T, F]
   virtual void gated_linear(Tensor x, const LinearPart& gate, const LinearPart& up) {
@@ -115,7 +130,7 @@ class Backend {
   // cos, sin: float32 [T, D / 2], each serving both halves of a head.
   virtual void rope(Tensor x, int n_heads, Tensor cos, Tensor sin, RopeRounding rounding) = 0;
 
-  // k, v [T, K · D] into the pages of `layer`.
+  // k, v [T, K · D] into the pages of `layer`, converted to the cache's type.
   virtual void store_kv(Tensor k, Tensor v, const KvView& kv, int layer) = 0;
 
   // Causal attention against the cache, which already holds the step's own keys: row r of a
@@ -132,6 +147,11 @@ class Backend {
 
   // x = gelu(x), the exact erf form, rounded.                       [T, F]
   virtual void gelu(Tensor x) = 0;
+
+  // Memory that `linear` keeps for n_rows rows of the type, and that attention keeps: at most.
+  virtual std::int64_t linear_bytes(std::int64_t n_rows, const Weight& w, DType type) const = 0;
+  virtual std::int64_t attention_bytes(std::int64_t n_rows, std::int64_t width,
+                                       DType type) const = 0;
 
   // fn(i) for i in [0, n) on the back end's threads: for work that is not arithmetic on tensors.
   virtual void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& fn) = 0;

@@ -2,10 +2,7 @@
 // Before: a step begins.   After: models/ take tensors out of it.
 #include "backend/workspace.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cstdlib>
 
 namespace qwenvl {
 namespace {
@@ -14,6 +11,12 @@ constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kSmallestBlock = 8u << 20;
 
 }  // namespace
+
+Workspace Workspace::counting() {
+  Workspace workspace;
+  workspace.is_counting_ = true;
+  return workspace;
+}
 
 Tensor Workspace::take(DType type, Shape shape) {
   const std::size_t wanted = static_cast<std::size_t>(shape.count()) * size_of(type);
@@ -25,17 +28,17 @@ Tensor Workspace::take(DType type, Shape shape) {
   }
   if (block_ == blocks_.size()) {
     const std::size_t size = std::max(bytes, kSmallestBlock);
-    void* memory = std::aligned_alloc(4096, (size + 4095) / 4096 * 4096);
-    if (!memory)
-      fail(ErrorKind::out_of_memory, "workspace: {} bytes of scratch memory refused", size);
     blocks_.push_back(
-        {{static_cast<std::byte*>(memory), [](std::byte* p) { std::free(p); }}, size});
+        {is_counting_ ? AnonymousMemory() : AnonymousMemory(size, "workspace"), size});
   }
-  Tensor out(blocks_[block_].memory.get() + used_bytes_, type, shape);
+  Block& block = blocks_[block_];
+  Tensor out(is_counting_ ? nullptr : block.memory.data() + used_bytes_, type, shape);
   used_bytes_ += bytes;
-  std::size_t total = used_bytes_;
-  for (std::size_t i = 0; i < block_; ++i) total += blocks_[i].size_bytes;
-  peak_bytes_ = std::max(peak_bytes_, total);
+  if (used_bytes_ > block.touched_bytes) {
+    touched_bytes_ += used_bytes_ - block.touched_bytes;
+    block.touched_bytes = used_bytes_;
+    peak_bytes_ = std::max(peak_bytes_, touched_bytes_);
+  }
   return out;
 }
 
@@ -49,12 +52,10 @@ Workspace::Scope::~Scope() {
 
 void Workspace::trim() {
   const std::size_t n_used = used_bytes_ ? block_ + 1 : block_;
-  // Not only those at the end: a small block may have been added behind a large one.
-  const auto first =
-      blocks_.begin() + static_cast<std::ptrdiff_t>(std::min(n_used, blocks_.size()));
-  blocks_.erase(std::remove_if(first, blocks_.end(),
-                               [](const Block& b) { return b.size_bytes > kSmallestBlock; }),
-                blocks_.end());
+  while (blocks_.size() > n_used) {
+    touched_bytes_ -= blocks_.back().touched_bytes;
+    blocks_.pop_back();
+  }
 }
 
 }  // namespace qwenvl

@@ -192,6 +192,15 @@ std::size_t Checkpoint::total_bytes() const {
   return total;
 }
 
+void Checkpoint::release_pages(std::string_view name_prefix) const noexcept {
+  for (const auto& [name, entry] : tensors_) {
+    if (!name.starts_with(name_prefix)) continue;
+    for (const MappedFile& file : files_) {
+      if (file.holds(entry.bytes)) file.release(entry.bytes);
+    }
+  }
+}
+
 std::string canonical_tensor_name(const std::string& name) {
   // What a saver put before the two parts of the model; longer prefixes first.
   constexpr std::pair<std::string_view, std::string_view> kFolds[] = {

@@ -9,10 +9,12 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checkpoint/packed_tensors.h"
 #include "checkpoint/safetensors.h"
+#include "core/anonymous_memory.h"
 #include "core/mapped_file.h"
 
 namespace qwenvl {
@@ -37,8 +39,11 @@ class Checkpoint {
   static Checkpoint in_memory(std::filesystem::path folder,
                               std::map<std::string, std::string> texts,
                               const std::vector<Declared>& tensors);
-  // Of a checkpoint in memory.
+  // Of a checkpoint in memory, once for each tensor.
   std::span<std::byte> writable(const std::string& tensor);
+  bool is_in_memory() const { return memory_.size_bytes() > 0; }
+  // Of that memory, what this process has taken: the tensors that were asked for to be written.
+  std::size_t written_bytes() const { return written_bytes_; }
 
   // Where it comes from: the folder, or the .gguf file.
   const std::filesystem::path& folder() const { return folder_; }
@@ -52,6 +57,9 @@ class Checkpoint {
   // The file a tensor lies in, for messages.
   const std::string& file_of(const std::string& tensor) const;
   std::size_t total_bytes() const;
+  // Takes all tensors whose names begin so out of this process's memory ("": all); they are read
+  // again when they are used. Those of a checkpoint in memory stay: there is nothing to read.
+  void release_pages(std::string_view name_prefix) const noexcept;
   std::size_t n_files() const { return files_.size(); }
 
  private:
@@ -59,13 +67,10 @@ class Checkpoint {
   // Maps a file of the folder and adds its tensors; returns them under their stored names.
   std::map<std::string, TensorEntry> add_file(const std::string& file_name);
 
-  struct Free {
-    void operator()(std::byte* memory) const;
-  };
-
   std::filesystem::path folder_;
   std::map<std::string, std::string> texts_;
-  std::unique_ptr<std::byte, Free> memory_;  // of a checkpoint in memory
+  AnonymousMemory memory_;  // of a checkpoint in memory
+  std::size_t written_bytes_ = 0;
   std::vector<MappedFile> files_;
   std::map<std::string, TensorEntry> tensors_;
   std::map<std::string, std::string> file_of_;

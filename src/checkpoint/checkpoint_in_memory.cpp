@@ -1,8 +1,6 @@
 // A checkpoint whose tensors are computed from another program's files.
 // Before: engine/open_checkpoint.cpp decides what each tensor becomes.   After: binder.cpp hands
 // the tensors to the model, which cannot tell the difference.
-#include <cstdlib>
-
 #include "checkpoint/checkpoint.h"
 #include "core/check.h"
 
@@ -21,8 +19,6 @@ std::size_t bytes_of(const Checkpoint::Declared& tensor) {
 
 }  // namespace
 
-void Checkpoint::Free::operator()(std::byte* memory) const { std::free(memory); }
-
 Checkpoint Checkpoint::in_memory(std::filesystem::path folder,
                                  std::map<std::string, std::string> texts,
                                  const std::vector<Declared>& tensors) {
@@ -31,12 +27,9 @@ Checkpoint Checkpoint::in_memory(std::filesystem::path folder,
   checkpoint.texts_ = std::move(texts);
   std::size_t total = kAlignment;  // never nothing
   for (const Declared& tensor : tensors) total += aligned(bytes_of(tensor));
-  checkpoint.memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, total)));
-  if (!checkpoint.memory_) {
-    fail(ErrorKind::out_of_memory, "{}: its weights take {} bytes, which the system refuses",
-         checkpoint.folder_.string(), total);
-  }
-  std::byte* next = checkpoint.memory_.get();
+  const std::string purpose = checkpoint.folder_.string() + ": converted weights";
+  checkpoint.memory_ = AnonymousMemory(total, purpose.c_str());
+  std::byte* next = checkpoint.memory_.data();
   for (const Declared& tensor : tensors) {
     const std::span<const std::byte> bytes(next, bytes_of(tensor));
     next += aligned(bytes.size());
@@ -52,9 +45,10 @@ Checkpoint Checkpoint::in_memory(std::filesystem::path folder,
 
 std::span<std::byte> Checkpoint::writable(const std::string& tensor) {
   const auto at = tensors_.find(tensor);
-  QWENVL_CHECK(memory_ && at != tensors_.end(), "no tensor {} in memory", quoted(tensor));
+  QWENVL_CHECK(is_in_memory() && at != tensors_.end(), "no tensor {} in memory", quoted(tensor));
   const std::span<const std::byte> bytes = at->second.bytes;
-  return {memory_.get() + (bytes.data() - memory_.get()), bytes.size()};
+  written_bytes_ += bytes.size();
+  return {memory_.data() + (bytes.data() - memory_.data()), bytes.size()};
 }
 
 }  // namespace qwenvl

@@ -1,5 +1,5 @@
 // Writes a safetensors file piece by piece, so that no more than a piece is ever in memory.
-// Before: engine/quantize.cpp makes the pieces.   After: safetensors.cpp reads the file.
+// Before: engine/tensor_packer.cpp makes the pieces.   After: safetensors.cpp reads the file.
 #pragma once
 
 #include <cstddef>

@@ -32,6 +32,10 @@ class WeightSource {
   // file says in its metadata comes as the text the published folder would hold.
   virtual std::string text_of(const std::string& file_name) const = 0;
 
+  // Takes what a tensor was read from out of this process's memory where that is possible; it is
+  // read again when it is used.
+  virtual void release_pages(const std::string& /*name*/) const noexcept {}
+
   bool has(const std::string& name) const { return tensors().contains(name); }
   // Throws bad_file when there is no such tensor.
   const StoredTensor& tensor(const std::string& name) const;

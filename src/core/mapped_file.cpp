@@ -72,6 +72,16 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
+void MappedFile::release(std::span<const std::byte> part) const noexcept {
+  if (part.empty()) return;
+  const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t first = static_cast<std::size_t>(part.data() - data_) / page * page;
+  const std::size_t end = static_cast<std::size_t>(part.data() + part.size() - data_);
+  // Pages at both ends go whole: neighbours come back like everything else. Where the system
+  // refuses, the pages stay, which costs memory and nothing else.
+  ::madvise(const_cast<std::byte*>(data_) + first, end - first, MADV_DONTNEED);
+}
+
 std::string read_file(const std::filesystem::path& path, std::size_t max_bytes) {
   Descriptor file{-1};
   const std::size_t size = open_regular(path, file);

@@ -19,6 +19,12 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_bytes_}; }
   const std::filesystem::path& path() const { return path_; }
+  // Takes the pages of `part`, which lies in this file, out of this process; what is read later
+  // comes back, from the system's cache of files as long as it is there.
+  void release(std::span<const std::byte> part) const noexcept;
+  bool holds(std::span<const std::byte> part) const {
+    return part.data() >= data_ && part.data() + part.size() <= data_ + size_bytes_;
+  }
 
  private:
   const std::byte* data_ = nullptr;

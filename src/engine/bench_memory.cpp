@@ -4,24 +4,28 @@
 #include <fstream>
 
 #include "core/check.h"
-#include "engine/bench_pictures.h"
-#include "engine/bench_requests.h"
 #include "engine/bench_stages.h"
+#include "engine/machine.h"
+#include "engine/probe_pictures.h"
+#include "engine/probe_requests.h"
 
 namespace qwenvl {
 namespace {
 
-// A line "VmHWM:   123 kB" of /proc/self/status, in bytes; 0 when it is not there.
-std::int64_t own_status(const std::string& key) {
-  std::ifstream file("/proc/self/status");
-  for (std::string name; file >> name;) {
-    std::int64_t kilobytes = 0;
-    if (name == key + ":" && file >> kilobytes) return kilobytes << 10;
-    file.clear();
-    std::string rest;
-    std::getline(file, rest);
+constexpr int kSide = 512;  // of the picture
+
+// A picture and words that come to the prompt and answer asked for, and how many tokens these are.
+Request sized_request(const BenchOptions& options, int& n_tokens) {
+  const Engine engine = Engine::open(options.engine);
+  const Picture picture = synthetic_picture(kSide, kSide, 3);
+  const int n_answer = options.n_answer_tokens;
+  Request request = picture_request(picture, words_of(engine, 32), n_answer);
+  n_tokens = n_answer + static_cast<int>(engine.prompt_ids(request).size());
+  if (const int missing = options.n_memory_tokens - n_tokens; missing > 0) {
+    request = picture_request(picture, words_of(engine, 32 + missing), n_answer);
+    n_tokens = n_answer + static_cast<int>(engine.prompt_ids(request).size());
   }
-  return 0;
+  return request;
 }
 
 // The peak starts again from what is resident now.
@@ -34,23 +38,21 @@ void forget_peak() {
 
 MemoryBench measure_memory(const BenchOptions& options) {
   MemoryBench memory;
-  if (own_status("VmHWM") == 0) return memory;  // another system: nothing is told
+  if (own_memory_bytes("VmHWM") == 0) return memory;  // another system: nothing is told
+  const Request request = sized_request(options, memory.n_tokens);
+  PlannedRequest planned;
+  planned.n_tokens = memory.n_tokens;
+  planned.width = planned.height = kSide;
+  memory.planned_bytes = plan_memory(options.engine, planned).peak();
+
+  give_back_spare_memory();
   forget_peak();
   Engine engine = Engine::open(options.engine);
-  const Picture picture = synthetic_picture(512, 512, 3);
-  const int n_answer = options.n_answer_tokens;
-  Request request = picture_request(picture, words_of(engine, 32), n_answer);
-  const int missing =
-      options.n_memory_tokens - n_answer - static_cast<int>(engine.prompt_ids(request).size());
-  if (missing > 0) request = picture_request(picture, words_of(engine, 32 + missing), n_answer);
-
   EventStream stream = engine.submit(request);
   for (Event event; stream.next(event);) {  // every layer of the tower, every chunk, every token
-    memory.anonymous_bytes = std::max(memory.anonymous_bytes, own_status("RssAnon"));
-    if (event.kind == Event::Kind::finished)
-      memory.n_tokens = event.usage.prompt_tokens + event.usage.completion_tokens;
+    memory.anonymous_bytes = std::max(memory.anonymous_bytes, own_memory_bytes("RssAnon"));
   }
-  memory.peak_bytes = own_status("VmHWM");
+  memory.peak_bytes = own_memory_bytes("VmHWM");
   memory.is_measured = true;
   return memory;
 }

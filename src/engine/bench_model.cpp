@@ -11,15 +11,12 @@
 #include "core/settings.h"
 #include "engine/engine_options.h"
 #include "engine/open_checkpoint.h"
+#include "engine/weight_parts.h"
 
 namespace qwenvl {
 namespace {
 
 constexpr std::int64_t kMostPages = 1 << 20;  // taken one by one, as the sequence grows
-
-bool starts_with(const std::string& name, std::string_view prefix) {
-  return name.compare(0, prefix.size(), prefix) == 0;
-}
 
 // Weights stored in fewer bits than a float are multiplied as 8-bit numbers at best.
 Arithmetic arithmetic_of(const std::string& stored, DType compute) {
@@ -53,24 +50,17 @@ BenchModel::BenchModel(const EngineOptions& options)
       model_(make_model(checkpoint_, compute_type(options.compute))),
       backend_(make_backend(options.backend, thread_count(options.n_threads))),
       workspace_(std::make_unique<Workspace>()),
-      pool_(model_->info().kv, kMostPages) {
+      pool_(kv_layout(model_->info().kv, options.kv_cache_type), kMostPages) {
   std::map<std::string, double> vision_types, decoder_types;
-  double embedding_bytes = 0;
   for (const auto& [name, entry] : checkpoint_.tensors()) {
     const double bytes = static_cast<double>(entry.bytes.size());
-    if (starts_with(name, "visual.")) {
-      vision_bytes_ += bytes;
-      vision_types[name_of(entry.type)] += bytes;
-    } else if (starts_with(name, "lm_head")) {
-      head_bytes_ += bytes;
-    } else if (starts_with(name, "model.embed_tokens")) {
-      embedding_bytes += bytes;
-    } else {
-      decoder_bytes_ += bytes;
-      decoder_types[name_of(entry.type)] += bytes;
-    }
+    if (part_of(name) == WeightPart::vision) vision_types[name_of(entry.type)] += bytes;
+    if (part_of(name) == WeightPart::decoder) decoder_types[name_of(entry.type)] += bytes;
   }
-  if (head_bytes_ == 0) head_bytes_ = embedding_bytes;  // tied
+  const WeightBytes bytes = weight_bytes(checkpoint_);
+  vision_bytes_ = static_cast<double>(bytes.vision);
+  decoder_bytes_ = static_cast<double>(bytes.decoder);
+  head_bytes_ = static_cast<double>(bytes.head);
   vision_arithmetic_ = arithmetic_of(most_common(vision_types), model_->info().compute);
   decoder_arithmetic_ = arithmetic_of(most_common(decoder_types), model_->info().compute);
 }
@@ -169,7 +159,7 @@ BenchPhase BenchModel::forward_phase(std::int64_t n_rows, std::int64_t cache_sta
 }
 
 std::int64_t BenchModel::kv_bytes(std::int64_t n_tokens) const {
-  return model_->info().kv.page_bytes() / kKvPageTokens * n_tokens;
+  return pool_.layout().page_bytes() / kKvPageTokens * n_tokens;
 }
 
 void BenchModel::fill(BenchReport& report) const {

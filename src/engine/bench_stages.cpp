@@ -6,8 +6,8 @@
 #include <algorithm>
 
 #include "core/clock.h"
-#include "engine/bench_pictures.h"
-#include "engine/bench_requests.h"
+#include "engine/probe_pictures.h"
+#include "engine/probe_requests.h"
 
 namespace qwenvl {
 namespace {

@@ -2,10 +2,11 @@
 // questions. Before: `qwenvl quantize` has written the second.   After: its report.
 #include <algorithm>
 #include <cmath>
-#include <random>
 
 #include "core/check.h"
 #include "engine/guard.h"
+#include "engine/probe_pictures.h"
+#include "engine/probe_requests.h"
 #include "qwenvl/engine.h"
 #include "qwenvl/quantize.h"
 
@@ -31,81 +32,36 @@ constexpr const char* kTexts[] = {
     "今天星期三，后天星期几？",
 };
 
+// About synthetic pictures: slopes of colour under noise.
 constexpr const char* kQuestions[] = {
     "Describe this image.",
-    "What colour is the square?",
+    "What colours are in the image?",
     "Read all the text in the image.",
-    "How many shapes are there in the image?",
-    "Locate the square, output its bbox coordinates using JSON format.",
+    "How many objects are there in the image?",
+    "Locate the brightest corner, output its bbox coordinates using JSON format.",
     "图中有什么？",
     "Is the picture bright or dark?",
     "Is there a person in the image? Answer yes or no.",
 };
 
-void append(std::vector<std::byte>& bytes, std::uint32_t value, int n) {
-  for (int i = 0; i < n; ++i) bytes.push_back(static_cast<std::byte>(value >> (8 * i) & 255));
-}
+struct Probe {
+  std::string prompt;
+  Request request;
+  bool has_picture = false;
+};
 
-// A slope of two colours with a square and some noise, as the bytes of a BMP file.
-std::vector<std::byte> drawn_picture(std::uint32_t seed) {
-  std::mt19937 random(seed);
-  const std::uint32_t width = 140 + random() % 5 * 28, height = 140 + random() % 5 * 28;
-  const std::uint32_t row_bytes = (3 * width + 3) / 4 * 4;
-  std::vector<std::byte> bytes = {std::byte{'B'}, std::byte{'M'}};
-  append(bytes, 54 + row_bytes * height, 4);
-  append(bytes, 0, 4);
-  append(bytes, 54, 4);
-  append(bytes, 40, 4);
-  append(bytes, width, 4);
-  append(bytes, height, 4);
-  append(bytes, 1, 2);
-  append(bytes, 24, 2);
-  for (int i = 0; i < 6; ++i) append(bytes, 0, 4);
-  std::uint32_t from[3], to[3], ink[3];
-  for (auto* colour : {from, to, ink}) {
-    for (int i = 0; i < 3; ++i) colour[i] = random() % 240;
-  }
-  const std::uint32_t left = width / 4 + random() % (width / 4), side = 28 + random() % 40;
-  for (std::uint32_t y = 0; y < height; ++y) {
-    for (std::uint32_t x = 0; x < width; ++x) {
-      const bool is_inside = x >= left && x < left + side && y >= left && y < left + side;
-      for (int i = 0; i < 3; ++i) {
-        const std::uint32_t slope = (from[i] * (width - x) + to[i] * x) / width;
-        append(bytes, (is_inside ? ink[i] : slope) + random() % 16, 1);
-      }
-    }
-    append(bytes, 0, static_cast<int>(row_bytes - 3 * width));
-  }
-  return bytes;
-}
-
-std::vector<Request> requests() {
-  std::vector<Request> all;
-  for (const char* text : kTexts) all.push_back({.messages = {{"user", {Part::words(text)}}}});
+std::vector<Probe> probes() {
+  std::vector<Probe> all;
+  for (const char* text : kTexts) all.push_back({text, words_request(text, 1), false});
   std::uint32_t seed = 1;
   for (const char* question : kQuestions) {
-    Part picture = Part::picture("drawn.bmp");
-    picture.image.bytes = drawn_picture(seed++);
-    all.push_back({.messages = {{"user", {picture, Part::words(question)}}}});
-  }
-  for (Request& request : all) {
-    request.sampling.do_sample = false;
-    request.sampling.num_beams = 1;
-    request.sampling.num_return_sequences = 1;
-    request.sampling.min_new_tokens = 0;
-    request.sampling.max_new_tokens = 1;
-    request.want_first_logits = true;
+    // Every picture another one, of another shape.
+    const int step = static_cast<int>(seed);
+    const Picture picture = synthetic_picture(140 + step % 5 * 28, 140 + step % 3 * 28, seed);
+    all.push_back({question, picture_request(picture, question, 1), true});
+    ++seed;
   }
   return all;
-}
-
-std::vector<float> first_logits(Engine& engine, const Request& request) {
-  std::vector<float> logits;
-  EventStream stream = engine.submit(request);
-  for (Event event; stream.next(event);) {
-    if (!event.first_logits.empty()) logits = std::move(event.first_logits);
-  }
-  return logits;
 }
 
 std::vector<double> log_probabilities(const std::vector<float>& logits) {
@@ -118,40 +74,47 @@ std::vector<double> log_probabilities(const std::vector<float>& logits) {
   return out;
 }
 
+PromptComparison compared(const Probe& probe, const std::vector<float>& expected,
+                          const std::vector<float>& got) {
+  if (expected.size() != got.size() || expected.empty()) {
+    fail(ErrorKind::bad_request, "compare: vocabularies of {} and {}, expected the same",
+         expected.size(), got.size());
+  }
+  PromptComparison result{probe.prompt, probe.has_picture, 0, false};
+  const auto p = log_probabilities(expected), q = log_probabilities(got);
+  for (std::size_t v = 0; v < p.size(); ++v) result.kl += std::exp(p[v]) * (p[v] - q[v]);
+  const auto best = [](const std::vector<double>& v) {
+    return std::max_element(v.begin(), v.end()) - v.begin();
+  };
+  result.is_same_token = best(p) == best(q);
+  return result;
+}
+
 ModelComparison compare(const std::string& model, const std::string& other, int n_threads,
                         const std::function<void(int, int)>& on_progress) {
-  const std::vector<Request> asked = requests();
+  const std::vector<Probe> asked = probes();
   const int total = 2 * static_cast<int>(asked.size());
   int done = 0;
   const auto ask_all = [&](const std::string& which) {
     Engine engine = Engine::open({.model = which, .n_threads = n_threads});
     std::vector<std::vector<float>> logits;
-    for (const Request& request : asked) {
-      logits.push_back(first_logits(engine, request));
+    for (const Probe& probe : asked) {
+      logits.push_back(finish(engine, probe.request).first_logits);
       if (on_progress) on_progress(++done, total);
     }
     return logits;
   };
   const auto expected = ask_all(model), got = ask_all(other);
   ModelComparison result;
-  result.n_prompts = static_cast<int>(asked.size());
   int n_same = 0;
   for (std::size_t i = 0; i < asked.size(); ++i) {
-    if (expected[i].size() != got[i].size() || expected[i].empty()) {
-      fail(ErrorKind::bad_request, "compare: vocabularies of {} and {}, expected the same",
-           expected[i].size(), got[i].size());
-    }
-    const auto p = log_probabilities(expected[i]), q = log_probabilities(got[i]);
-    double kl = 0;
-    for (std::size_t v = 0; v < p.size(); ++v) kl += std::exp(p[v]) * (p[v] - q[v]);
-    result.mean_kl += kl / result.n_prompts;
-    result.largest_kl = std::max(result.largest_kl, kl);
-    const auto best = [](const std::vector<double>& v) {
-      return std::max_element(v.begin(), v.end()) - v.begin();
-    };
-    n_same += best(p) == best(q);
+    const PromptComparison& one =
+        result.prompts.emplace_back(compared(asked[i], expected[i], got[i]));
+    result.mean_kl += one.kl / static_cast<double>(asked.size());
+    result.largest_kl = std::max(result.largest_kl, one.kl);
+    n_same += one.is_same_token;
   }
-  result.top1_agreement = static_cast<double>(n_same) / result.n_prompts;
+  result.top1_agreement = static_cast<double>(n_same) / static_cast<double>(asked.size());
   return result;
 }
 

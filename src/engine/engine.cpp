@@ -10,10 +10,12 @@
 #include "checkpoint/checkpoint.h"
 #include "core/check.h"
 #include "core/clock.h"
+#include "core/log.h"
 #include "core/settings.h"
 #include "engine/engine_options.h"
 #include "engine/guard.h"
 #include "engine/machine.h"
+#include "engine/memory_plan.h"
 #include "engine/open_checkpoint.h"
 #include "engine/scheduler.h"
 #include "media/source.h"
@@ -24,55 +26,46 @@ namespace {
 
 constexpr int kDefaultNewTokens = 1024;
 
-template <class T>
-T chosen(const char* option, const std::string& value,
-         std::initializer_list<std::pair<const char*, T>> names) {
-  std::string known;
-  for (const auto& [name, meaning] : names) {
-    if (value == name) return meaning;
-    known += (known.empty() ? "" : ", ") + std::string(name);
+// Pages of the key/value cache: what is asked for, or half of what there is, in the room there is.
+std::int64_t max_pages(const EngineOptions& o, std::int64_t page_bytes, std::int64_t room_bytes) {
+  const std::uint64_t page = static_cast<std::uint64_t>(page_bytes);
+  const std::uint64_t room = static_cast<std::uint64_t>(std::max<std::int64_t>(room_bytes, 0));
+  if (o.kv_cache_bytes > room) {
+    fail(
+        ErrorKind::out_of_memory,
+        "kv_cache_bytes: found {}, expected at most the {} that max_memory_bytes leaves beside the "
+        "model",
+        o.kv_cache_bytes, room);
   }
-  fail(ErrorKind::bad_request, "{}: found {}, expected one of {}", option, quoted(value), known);
-}
-
-PreprocessOptions preprocess_options(const EngineOptions& o) {
-  PreprocessOptions p;
-  p.rule = chosen<ResizeRule>("resize_rule", o.resize_rule,
-                              {{"qwen_vl_utils", ResizeRule::qwen_vl_utils},
-                               {"qwen_vl_utils11", ResizeRule::qwen_vl_utils11},
-                               {"hf", ResizeRule::hf}});
-  p.kernel = chosen<ResizeKernel>("resize_kernel", o.resize_kernel,
-                                  {{"pillow", ResizeKernel::pillow},
-                                   {"pillow12", ResizeKernel::pillow12},
-                                   {"torch_int16", ResizeKernel::torch_int16}});
-  p.normalisation =
-      chosen<Normalisation>("normalisation", o.normalisation,
-                            {{"slow", Normalisation::slow}, {"fast", Normalisation::fast}});
-  p.temporal_ids =
-      chosen<TemporalIds>("temporal_ids", o.temporal_ids,
-                          {{"float", TemporalIds::true_time}, {"int", TemporalIds::whole_seconds}});
-  return p;
-}
-
-SchedulerOptions scheduler_options(const EngineOptions& o, const ModelInfo& info) {
-  const auto positive = [](const char* name, std::int64_t value) {
-    if (value < 1) fail(ErrorKind::bad_request, "{}: found {}, expected at least 1", name, value);
-  };
-  positive("max_batch_sequences", o.max_batch_sequences);
-  positive("prefill_chunk_tokens", o.prefill_chunk_tokens);
-  const std::uint64_t page_bytes = static_cast<std::uint64_t>(info.kv.page_bytes());
-  const std::uint64_t bytes = o.kv_cache_bytes ? o.kv_cache_bytes : available_memory_bytes() / 2;
-  if (bytes < page_bytes) {
+  const std::uint64_t bytes = o.kv_cache_bytes
+                                  ? o.kv_cache_bytes
+                                  : std::min<std::uint64_t>(available_memory_bytes() / 2, room);
+  if (bytes < page) {
     fail(o.kv_cache_bytes ? ErrorKind::bad_request : ErrorKind::out_of_memory,
          "kv_cache_bytes: {} {}, expected at least {}, which hold {} tokens",
-         o.kv_cache_bytes ? "found" : "half of the available memory is", bytes, page_bytes,
+         o.kv_cache_bytes ? "found" : "what the memory available leaves is", bytes, page,
          kKvPageTokens);
   }
+  return static_cast<std::int64_t>(bytes / page);
+}
+
+SchedulerOptions scheduler_options(const EngineOptions& o, const ModelInfo& info,
+                                   const Checkpoint& checkpoint, const MemoryPlanner& planner) {
+  check_step_sizes(o);
   SchedulerOptions s;
-  s.max_pages = static_cast<std::int64_t>(bytes / page_bytes);
+  s.kv = kv_layout(info.kv, o.kv_cache_type);
+  s.room_bytes = planner.room();
+  s.max_pages = max_pages(o, s.kv.page_bytes(), s.room_bytes);
   s.max_batch_sequences = o.max_batch_sequences;
   s.prefill_chunk_tokens = o.prefill_chunk_tokens;
   s.vision_cache_bytes = o.vision_cache_bytes;
+  if (o.memory == MemoryMode::low) {
+    s.before_encode = [&checkpoint] {
+      checkpoint.release_pages("model.");
+      checkpoint.release_pages("lm_head.");
+    };
+    s.after_encode = [&checkpoint] { checkpoint.release_pages("visual."); };
+  }
   return s;
 }
 
@@ -87,8 +80,7 @@ struct Engine::Impl {
   explicit Impl(const EngineOptions& o)
       : options(o),
         preprocess(preprocess_options(o)),
-        loader(chosen<Loader>("loader", o.loader,
-                              {{"qwen_vl_utils", Loader::qwen_vl_utils}, {"hf", Loader::hf}})),
+        loader(loader_of(o)),
         checkpoint(open_checkpoint(o)),
         tokenizer(open_tokenizer(o.model)),
         model(make_model(checkpoint, compute_type(o.compute))),
@@ -97,17 +89,14 @@ struct Engine::Impl {
                                     (checkpoint.folder() / "generation_config.json").string())),
         max_context(context_limit(o, model->info())),
         backend(make_backend(o.backend, thread_count(o.n_threads))),
-        scheduler(*model, tokenizer, *backend, scheduler_options(o, model->info())) {
+        planner(options, checkpoint, *model, *backend),
+        scheduler(*model, tokenizer, *backend,
+                  scheduler_options(o, model->info(), checkpoint, planner)) {
     load_ms = watch.milliseconds();
-  }
-
-  static std::int64_t context_limit(const EngineOptions& o, const ModelInfo& info) {
-    if (o.max_context_tokens == 0) return info.max_positions;
-    if (o.max_context_tokens < 1 || o.max_context_tokens > info.max_positions) {
-      fail(ErrorKind::bad_request, "max_context_tokens: found {}, expected 1 to the model's {}",
-           o.max_context_tokens, info.max_positions);
+    if (is_logged(LogLevel::info)) {
+      const std::int64_t n_tokens = std::min(PlannedRequest().n_tokens, max_context);
+      log(LogLevel::info, "memory for one request:\n{}", table_of(planner.plan({n_tokens})));
     }
-    return o.max_context_tokens;
   }
 
   struct Decoded {
@@ -232,7 +221,15 @@ struct Engine::Impl {
     }
     for (const VisionInput& input : job->media)
       job->usage.picture_tokens += static_cast<int>(input.n_tokens);
-    for (const VisionInput& input : job->media) conversation.media.push_back(&input);
+    for (const VisionInput& input : job->media) {
+      conversation.media.push_back(&input);
+      job->pixel_bytes += pixel_bytes(input);
+    }
+    if (options.max_memory_bytes > 0) {
+      const GenerationSettings& settings = job->options.settings;
+      job->extra_bytes = planner.request_bytes(
+          job->media, std::max(settings.num_beams, settings.num_return_sequences));
+    }
     job->prompt = model->lay_out(conversation, tokenizer, preprocess);
     job->usage.prompt_tokens = static_cast<int>(job->prompt.ids.size());
     job->options.max_new_tokens = new_tokens(job->options.settings, job->usage);
@@ -300,6 +297,7 @@ struct Engine::Impl {
   const GenerationSettings defaults;
   const std::int64_t max_context;
   const std::unique_ptr<Backend> backend;
+  const MemoryPlanner planner;
   Scheduler scheduler;  // last: its thread uses all of the above
   double load_ms = 0;
 };

@@ -3,7 +3,6 @@
 #include "engine/kv_cache.h"
 
 #include <cstring>
-#include <new>
 #include <utility>
 
 namespace qwenvl {
@@ -19,12 +18,8 @@ KvPool::Page* KvPool::take() {
            max_pages_, kKvPageTokens);
     }
     auto fresh = std::make_unique<Page>();
-    fresh->memory.reset(new (std::nothrow)
-                            std::byte[static_cast<std::size_t>(layout_.page_bytes())]);
-    if (!fresh->memory) {
-      fail(ErrorKind::out_of_memory, "key/value cache: {} bytes refused by the system",
-           layout_.page_bytes());
-    }
+    fresh->memory =
+        AnonymousMemory(static_cast<std::size_t>(layout_.page_bytes()), "key/value cache");
     page = fresh.get();
     pages_.push_back(std::move(fresh));
     free_.reserve(pages_.capacity());  // so that giving a page back never fails
@@ -34,7 +29,9 @@ KvPool::Page* KvPool::take() {
 }
 
 void KvPool::give_back(Page* page) {
-  if (--page->n_owners == 0) free_.push_back(page);
+  if (--page->n_owners > 0) return;
+  page->memory.forget();
+  free_.push_back(page);
 }
 
 KvCache::KvCache(KvCache&& other) noexcept
@@ -67,7 +64,7 @@ void KvCache::prepare(std::int64_t more) {
       pages_.push_back(pool_->take());
     } else if (KvPool::Page*& page = pages_[static_cast<std::size_t>(i)]; page->n_owners > 1) {
       KvPool::Page* own = pool_->take();
-      std::memcpy(own->memory.get(), page->memory.get(),
+      std::memcpy(own->memory.data(), page->memory.data(),
                   static_cast<std::size_t>(pool_->layout().page_bytes()));
       pool_->give_back(page);
       page = own;
@@ -77,7 +74,7 @@ void KvCache::prepare(std::int64_t more) {
 
 std::vector<std::byte*> KvCache::pages() const {
   std::vector<std::byte*> out;
-  for (const KvPool::Page* page : pages_) out.push_back(page->memory.get());
+  for (const KvPool::Page* page : pages_) out.push_back(page->memory.data());
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "core/anonymous_memory.h"
 
 namespace qwenvl {
 
@@ -15,12 +16,13 @@ class KvPool {
   KvPool(const KvLayout& layout, std::int64_t max_pages) : layout_(layout), max_pages_(max_pages) {}
 
   struct Page {
-    std::unique_ptr<std::byte[]> memory;
+    AnonymousMemory memory;
     int n_owners = 0;
   };
 
   const KvLayout& layout() const { return layout_; }
-  // Pages are kept for reuse, so those allocated are the most that were ever in use.
+  // Pages are kept for reuse (their memory is not), so those allocated are the most that were ever
+  // in use.
   std::int64_t n_allocated() const { return static_cast<std::int64_t>(pages_.size()); }
   std::int64_t n_in_use() const { return n_allocated() - static_cast<std::int64_t>(free_.size()); }
 

@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 using Method = QuantizationScheme::Method;
 
 constexpr const char* kAutomatic = "auto";
+constexpr std::int64_t kSliceNumbers = 1 << 24;  // converted before the source's pages go
 
 // ---- what becomes what -------------------------------------------------------------------------
 
@@ -105,25 +106,38 @@ void convert_small(const PlannedTensor& tensor, Checkpoint& checkpoint) {
 
 // Panels of packed matrices and as many rows of plain ones: a thread needs memory for one panel of
 // numbers.
-void convert_large(const PlannedTensor& tensor, ThreadPool& pool, Checkpoint& checkpoint) {
+void convert_panels(const PlannedTensor& tensor, std::int64_t first, std::int64_t n,
+                    ThreadPool& pool, std::byte* out) {
   const std::int64_t n_out = tensor.stored->n_rows(), n_in = tensor.stored->row_width();
   const bool is_packed = tensor.packing != Packing::none;
   const std::int64_t bytes =
       is_packed ? panel_bytes(tensor.packing, n_in)
                 : kPanelRows * n_in * static_cast<std::int64_t>(size_of(tensor.plain_type));
-  std::byte* const out = checkpoint.writable(tensor.name).data();
   std::vector<std::vector<float>> rows(static_cast<std::size_t>(pool.n_threads()));
-  pool.parallel_for(n_panels(n_out), [&](std::int64_t i, int thread) {
-    const std::int64_t first = i * kPanelRows, n = std::min(kPanelRows, n_out - first);
+  pool.parallel_for(n, [&](std::int64_t i, int thread) {
+    const std::int64_t row = (first + i) * kPanelRows, n_rows = std::min(kPanelRows, n_out - row);
     std::vector<float>& numbers = rows[static_cast<std::size_t>(thread)];
-    numbers.resize(static_cast<std::size_t>(n * n_in));
-    read_finite_rows(tensor, first, n, numbers.data());
+    numbers.resize(static_cast<std::size_t>(n_rows * n_in));
+    read_finite_rows(tensor, row, n_rows, numbers.data());
     if (is_packed) {
-      pack_panel(tensor.packing, numbers.data(), n, n_in, {}, out + i * bytes);
+      pack_panel(tensor.packing, numbers.data(), n_rows, n_in, {}, out + (first + i) * bytes);
     } else {
-      round_to(tensor.plain_type, numbers, out + i * bytes);
+      round_to(tensor.plain_type, numbers, out + (first + i) * bytes);
     }
   });
+}
+
+// Slice by slice, so that a vocabulary's source does not lie in memory beside what becomes of it.
+void convert_large(const PlannedTensor& tensor, const WeightSource& source, ThreadPool& pool,
+                   Checkpoint& checkpoint) {
+  const std::int64_t n = n_panels(tensor.stored->n_rows());
+  const std::int64_t at_once =
+      std::max<std::int64_t>(1, kSliceNumbers / (kPanelRows * tensor.stored->row_width()));
+  std::byte* const out = checkpoint.writable(tensor.name).data();
+  for (std::int64_t first = 0; first < n; first += at_once) {
+    convert_panels(tensor, first, std::min(at_once, n - first), pool, out);
+    source.release_pages(tensor.name);
+  }
 }
 
 }  // namespace
@@ -146,9 +160,15 @@ CheckedModel check_model(const EngineOptions& options) {
   return {std::move(checkpoint), std::move(source), std::move(planned)};
 }
 
-Checkpoint open_checkpoint(const EngineOptions& options) {
-  CheckedModel model = check_model(options);
-  if (!model.source) return std::move(model.checkpoint);
+void convert(CheckedModel& model, const EngineOptions& options) {
+  if (!model.source) return;
+  const std::size_t bytes = model.checkpoint.total_bytes();
+  if (options.max_memory_bytes != 0 && bytes > options.max_memory_bytes) {
+    fail(ErrorKind::out_of_memory,
+         "max_memory_bytes: the converted weights take {} bytes, expected at most {}: convert to "
+         "fewer bits (weights), or raise the limit",
+         bytes, options.max_memory_bytes);
+  }
   ThreadPool pool(thread_count(options.n_threads));
   std::uint64_t done = 0, total = 0;
   for (const PlannedTensor& tensor : model.planned) {
@@ -157,10 +177,15 @@ Checkpoint open_checkpoint(const EngineOptions& options) {
   for (const PlannedTensor& tensor : model.planned) {
     if (is_small(tensor)) continue;
     if (options.on_load) options.on_load(done, total, tensor.name);
-    convert_large(tensor, pool, model.checkpoint);
+    convert_large(tensor, *model.source, pool, model.checkpoint);
     done += static_cast<std::uint64_t>(tensor.stored->shape().count());
   }
   if (options.on_load) options.on_load(total, total, "");
+}
+
+Checkpoint open_checkpoint(const EngineOptions& options) {
+  CheckedModel model = check_model(options);
+  convert(model, options);
   return std::move(model.checkpoint);
 }
 

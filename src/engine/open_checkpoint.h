@@ -23,8 +23,12 @@ struct CheckedModel {
 // Uses options.model, projector and weights. Throws bad_request, bad_file, unsupported.
 CheckedModel check_model(const EngineOptions& options);
 
-// The same, ready for use: converts with all threads, matrix after matrix, straight into the
-// memory of the checkpoint.
+// Makes its checkpoint ready for use: with all threads, matrix after matrix, straight into the
+// memory of the checkpoint. Of the source no more than a slice is in memory beside it. Throws
+// out_of_memory, before any work, where the weights alone are more than max_memory_bytes.
+void convert(CheckedModel& model, const EngineOptions& options);
+
+// Both.
 Checkpoint open_checkpoint(const EngineOptions& options);
 
 // Its tokenizer; of a GGUF model without looking for the vision file.

@@ -3,7 +3,6 @@
 #include "qwenvl/quantize.h"
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -14,11 +13,12 @@
 #include "checkpoint/weight_source.h"
 #include "core/check.h"
 #include "core/clock.h"
-#include "core/numbers.h"
-#include "core/thread_pool.h"
+#include "engine/calibration.h"
 #include "engine/engine_options.h"
 #include "engine/guard.h"
+#include "engine/open_checkpoint.h"
 #include "engine/quantize_plan.h"
+#include "engine/tensor_packer.h"
 #include "models/model.h"
 
 namespace qwenvl {
@@ -27,7 +27,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr std::int64_t kPanelsAtOnce = 8;  // of each thread
+// Moments of inputs that are in memory at a time.
+constexpr std::uint64_t kMaxMomentBytes = 1'500'000'000;
 
 class Quantizer {
  public:
@@ -35,23 +36,24 @@ class Quantizer {
       : options_(options),
         on_progress_(on_progress),
         preset_(preset_named(options.format)),
-        source_(open_weight_source(path_of(options.model), options.projector)),
-        pool_(thread_count(options.n_threads)) {
+        n_threads_(thread_count(options.n_threads)),
+        out_(without_slashes(options.out)) {
+    check_out();
+    source_ = open_weight_source(path_of(options.model), options.projector);
     config_ = Json::parse(source_->text_of("config.json"), nullptr, false);
     if (!config_.is_object()) {
       fail(ErrorKind::bad_file, "{}: config.json is no JSON object", source_->path().string());
     }
     config_.erase("quantization_config");  // of the source: rows are read as plain numbers
+    check_calibration();
+    open_runnable();
+    open_calibration();
   }
 
   QuantizeReport run() {
     const Stopwatch watch;
-    const fs::path out = options_.out, part = options_.out + ".part";
+    const fs::path part = out_ + ".part";
     std::error_code error;
-    if (out.empty() || fs::exists(out, error)) {
-      fail(ErrorKind::bad_request, "{}: exists, expected a folder that does not",
-           out.empty() ? "out" : out.string());
-    }
     fs::remove_all(part, error);
     fs::create_directories(part, error);
     if (error) fail(ErrorKind::device, "{}: cannot be made: {}", part.string(), error.message());
@@ -59,7 +61,7 @@ class Quantizer {
       copy_texts(part);
       write_tensors(part / "model.safetensors");
       make_model(Checkpoint::open(part), std::nullopt);  // complete, and of shapes that fit
-      fs::rename(part, out);
+      fs::rename(part, out_);
     } catch (...) {
       fs::remove_all(part, error);
       throw;
@@ -69,6 +71,59 @@ class Quantizer {
   }
 
  private:
+  // "out/" is the folder "out", which is written as "out.part".
+  static std::string without_slashes(std::string path) {
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    return path;
+  }
+
+  void check_out() const {
+    std::error_code error;
+    if (out_.empty()) {
+      fail(ErrorKind::bad_request, "OUT: empty, expected a folder name");
+    }
+    if (fs::exists(out_, error)) {
+      fail(ErrorKind::bad_request, "{}: exists, expected a folder that does not", out_);
+    }
+  }
+
+  void check_calibration() const {
+    if (options_.calibration.empty() || preset_.decoder != Packing::none) return;
+    fail(ErrorKind::bad_request,
+         "calibration: format {} rounds no matrix with regard to its inputs, expected int8, int4 "
+         "or int4-small",
+         preset_.name);
+  }
+
+  // A folder of plain weights runs as it is; whatever it lacks is noticed now and not at the end.
+  void open_runnable() {
+    std::error_code error;
+    report_.is_source_runnable =
+        fs::is_directory(source_->path(), error) &&
+        std::none_of(source_->tensors().begin(), source_->tensors().end(),
+                     [](const auto& named) { return named.second->is_quantised(); });
+    if (!report_.is_source_runnable) return;
+    runnable_ = CheckedModel{Checkpoint::open(source_->path()), nullptr, {}};
+    make_model(runnable_->checkpoint, std::nullopt);
+  }
+
+  // Everything else runs as what its numbers are in bf16: nothing is rounded before it is seen.
+  void open_calibration() {
+    if (options_.calibration.empty()) return;
+    EngineOptions engine;
+    engine.model = options_.model;
+    engine.projector = options_.projector;
+    engine.weights = "bf16";
+    engine.n_threads = n_threads_;
+    engine.on_load = on_progress_;
+    if (!runnable_) runnable_ = check_model(engine);
+    calibration_ =
+        std::make_unique<Calibration>(runnable_->checkpoint, options_.calibration, n_threads_);
+    convert(*runnable_, engine);
+    report_.n_calibration_items = calibration_->n_items();
+    report_.n_calibration_tokens = calibration_->n_tokens();
+  }
+
   static fs::path path_of(const std::string& model) {
     const fs::path folder = resolve_model(model);
     std::error_code error;
@@ -142,11 +197,30 @@ class Quantizer {
     if (!packed.empty()) metadata = packed_metadata(packed);
     metadata["format"] = "pt";
     SafetensorsWriter writer(path, declared, metadata);
-    for (const PlannedTensor& tensor : tensors) write_tensor(tensor, writer);
+    TensorPacker packer(n_threads_, writer, [this](std::int64_t n) { advance(n); });
+    std::span<const PlannedTensor> left = tensors;
+    while (calibration_ && !left.empty() && left.front().takes_calibration()) {
+      const auto together = calibrated_together(left, kMaxMomentBytes);
+      write_calibrated(together, packer);
+      left = left.subspan(together.size());
+    }
+    for (const PlannedTensor& tensor : left) write_tensor(tensor, packer, nullptr);
     writer.finish();
   }
 
-  void write_tensor(const PlannedTensor& tensor, SafetensorsWriter& writer) {
+  void write_calibrated(std::span<const PlannedTensor> tensors, TensorPacker& packer) {
+    auto moments = calibration_->collect(tensors, [&](const std::string& item) {
+      now_ = "calibration, " + item;
+      advance(0);
+    });
+    for (const PlannedTensor& tensor : tensors) {
+      const auto moment = moments.find(tensor.name);
+      write_tensor(tensor, packer, moment == moments.end() ? nullptr : &moment->second);
+    }
+  }
+
+  void write_tensor(const PlannedTensor& tensor, TensorPacker& packer, InputMoment* moment) {
+    now_ = tensor.name;
     QuantizedTensor& done = report_.tensors.emplace_back();
     const Shape& shape = tensor.stored->shape();
     done.name = tensor.name;
@@ -155,78 +229,34 @@ class Quantizer {
     for (int i = 0; i < shape.rank(); ++i) done.shape.push_back(shape[i]);
     done.before = tensor.stored->format();
     done.bytes = tensor.bytes();
+    done.is_calibrated = moment != nullptr;
     if (tensor.packing == Packing::none) {
-      write_plain(tensor, writer);
+      packer.write_plain(tensor);
     } else {
-      done.relative_error = write_packed(tensor, writer);
+      done.relative_error = moment ? packer.write_packed(tensor, calibration_->backend(), *moment)
+                                   : packer.write_packed(tensor);
     }
+    source_->release_pages(tensor.name);
     report_.bytes += done.bytes;
   }
 
-  void write_plain(const PlannedTensor& tensor, SafetensorsWriter& writer) {
-    const std::int64_t width = tensor.stored->row_width(), n_rows = tensor.stored->n_rows();
-    const std::int64_t at_once = std::max<std::int64_t>(1, (1 << 20) / width);
-    std::vector<float> numbers;
-    std::vector<bf16> rounded;
-    for (std::int64_t first = 0; first < n_rows; first += at_once) {
-      const std::int64_t n = std::min(at_once, n_rows - first);
-      numbers.resize(static_cast<std::size_t>(n * width));
-      tensor.stored->read_rows(first, n, numbers.data());
-      if (tensor.plain_type == DType::bf16) {
-        rounded.resize(numbers.size());
-        std::transform(numbers.begin(), numbers.end(), rounded.begin(), to_bf16);
-        writer.write(std::as_bytes(std::span(rounded)));
-      } else {
-        writer.write(std::as_bytes(std::span(numbers)));
-      }
-      advance(tensor.name, n * width);
-    }
-  }
-
-  // Returns the relative error.
-  double write_packed(const PlannedTensor& tensor, SafetensorsWriter& writer) {
-    const std::int64_t n_out = tensor.stored->shape()[0], n_in = tensor.stored->shape()[1];
-    const std::int64_t bytes = panel_bytes(tensor.packing, n_in);
-    const std::int64_t at_once = pool_.n_threads() * kPanelsAtOnce;
-    std::vector<std::byte> panels(static_cast<std::size_t>(at_once * bytes));
-    std::vector<double> errors(static_cast<std::size_t>(at_once)), sizes(errors.size());
-    std::vector<std::vector<float>> rows(static_cast<std::size_t>(pool_.n_threads()));
-    double error = 0, size = 0;
-    for (std::int64_t first = 0; first < n_panels(n_out); first += at_once) {
-      const std::int64_t n = std::min(at_once, n_panels(n_out) - first);
-      pool_.parallel_for(n, [&](std::int64_t i, int thread) {
-        const std::int64_t row = (first + i) * kPanelRows;
-        const std::int64_t n_rows = std::min(kPanelRows, n_out - row);
-        std::vector<float>& numbers = rows[static_cast<std::size_t>(thread)];
-        numbers.resize(static_cast<std::size_t>(n_rows * n_in));
-        const std::size_t at = static_cast<std::size_t>(i);
-        sizes[at] = read_finite_rows(tensor, row, n_rows, numbers.data());
-        errors[at] =
-            pack_panel(tensor.packing, numbers.data(), n_rows, n_in, {}, panels.data() + i * bytes);
-      });
-      for (std::int64_t i = 0; i < n; ++i) {
-        error += errors[static_cast<std::size_t>(i)];
-        size += sizes[static_cast<std::size_t>(i)];
-      }
-      writer.write(std::span(panels).first(static_cast<std::size_t>(n * bytes)));
-      advance(tensor.name, std::min(n * kPanelRows, n_out - first * kPanelRows) * n_in);
-    }
-    return size > 0 ? std::sqrt(error / size) : 0;
-  }
-
-  void advance(const std::string& name, std::int64_t n) {
+  void advance(std::int64_t n) {
     done_ += static_cast<std::uint64_t>(n);
-    if (on_progress_) on_progress_(done_, total_, name);
+    if (on_progress_) on_progress_(done_, total_, now_);
   }
 
   const QuantizeOptions& options_;
   const QuantizeProgress& on_progress_;
   const Preset& preset_;
-  const std::unique_ptr<WeightSource> source_;
-  ThreadPool pool_;
+  const int n_threads_;
+  const std::string out_;
+  std::unique_ptr<WeightSource> source_;
+  std::optional<CheckedModel> runnable_;      // the source as a model, where one is run
+  std::unique_ptr<Calibration> calibration_;  // empty unless asked for
   Json config_;
   QuantizeReport report_;
   std::uint64_t done_ = 0, total_ = 0;
+  std::string now_;  // what is being worked on
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "core/settings.h"
 #include "engine/guard.h"
+#include "engine/machine.h"
 #include "engine/trace_files.h"
 
 namespace qwenvl {
@@ -32,7 +33,8 @@ Scheduler::Scheduler(const Model& model, const Tokenizer& tokenizer, Backend& ba
       backend_(backend),
       options_(options),
       trace_(trace_from_settings()),
-      pool_(model.info().kv, options.max_pages),
+      pool_(options.kv, options.max_pages),
+      room_(options.room_bytes),
       vision_cache_(options.vision_cache_bytes),
       thread_([this] { loop(); }) {}
 
@@ -67,8 +69,14 @@ std::int64_t Scheduler::pages_for(const Job& job) const {
   return pages;
 }
 
+// Besides its pixels.
+std::int64_t Scheduler::bytes_for(const Job& job) const {
+  return job.n_pages_reserved * pool_.layout().page_bytes() + job.extra_bytes;
+}
+
 void Scheduler::submit(std::unique_ptr<Job> job) {
   job->n_pages_reserved = pages_for(*job);
+  job->place = room_.enter(job->pixel_bytes, bytes_for(*job));
   const std::int64_t n_prompt = static_cast<std::int64_t>(job->prompt.ids.size());
   Sequence prompt{std::move(job->prompt.ids), n_prompt, job->prompt.next_position, KvCache(pool_),
                   Detokenizer(tokenizer_, job->stop)};
@@ -124,10 +132,20 @@ void Scheduler::admit() {
   while (!waiting_.empty()) {
     Job& job = *waiting_.front();
     if (n_pages_reserved_ + job.n_pages_reserved > options_.max_pages) return;
+    if (room_.left(bytes_reserved_ + bytes_for(job)) < 0) return;
     n_pages_reserved_ += job.n_pages_reserved;
+    bytes_reserved_ += bytes_for(job);
     job.is_admitted = true;
     active_.splice(active_.end(), waiting_, waiting_.begin());
+    limit_vision_cache();
   }
+}
+
+// It may have what nobody else needs.
+void Scheduler::limit_vision_cache() {
+  const std::int64_t left = std::max<std::int64_t>(room_.left(bytes_reserved_), 0);
+  vision_cache_.limit(static_cast<std::size_t>(
+      std::min<std::uint64_t>(options_.vision_cache_bytes, static_cast<std::uint64_t>(left))));
 }
 
 // One picture of the first job that waits for one: the others decode between two pictures.
@@ -156,8 +174,12 @@ void Scheduler::encode(Job& job) {
                          size_of(type));
     fresh->view = Tensor(fresh->memory.data(), type, {input.n_tokens, model_.info().feature_width});
     const Trace trace = encode_trace(job);
+    if (options_.before_encode) options_.before_encode();
     model_.encode(backend_, workspace_, input, fresh->view, &trace);
+    if (options_.after_encode) options_.after_encode();
     workspace_.trim();
+    give_back_spare_memory();
+    limit_vision_cache();
     vision_cache_.insert(key, fresh);
     known = std::move(fresh);
   }
@@ -230,7 +252,7 @@ void Scheduler::fail_all(const std::exception_ptr& error) noexcept {
     for (auto& job : *jobs) end_job(*job, error);
     jobs->clear();
   }
-  n_pages_reserved_ = 0;
+  n_pages_reserved_ = bytes_reserved_ = 0;
 }
 
 void Scheduler::remove_finished() {
@@ -244,7 +266,10 @@ void Scheduler::remove_finished() {
 }
 
 void Scheduler::remove(Jobs& jobs, Jobs::iterator at) {
-  if ((*at)->is_admitted) n_pages_reserved_ -= (*at)->n_pages_reserved;
+  if ((*at)->is_admitted) {
+    n_pages_reserved_ -= (*at)->n_pages_reserved;
+    bytes_reserved_ -= bytes_for(**at);
+  }
   jobs.erase(at);
 }
 

@@ -8,6 +8,8 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
+#include <limits>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -18,6 +20,7 @@
 #include "engine/decoding.h"
 #include "engine/event_queue.h"
 #include "engine/kv_cache.h"
+#include "engine/room.h"
 #include "engine/vision_cache.h"
 #include "models/model.h"
 
@@ -30,12 +33,15 @@ struct Job {
   DecodingOptions options;
   std::vector<std::string> stop;
   bool want_first_logits = false;
+  std::int64_t pixel_bytes = 0;  // of media
+  std::int64_t extra_bytes = 0;  // what it takes besides these and its pages
   Usage usage;
   Timings timings;
   std::shared_ptr<EventQueue> stream;
 
   std::vector<std::shared_ptr<const Features>> features;  // of media, as they are encoded
   std::int64_t n_pages_reserved = 0;
+  Room::Place place;
   bool is_admitted = false;            // its pages are counted
   std::unique_ptr<Decoding> decoding;  // empty once the job has failed
   std::vector<float> first_logits;
@@ -46,10 +52,13 @@ struct Job {
 };
 
 struct SchedulerOptions {
+  KvLayout kv;
   std::int64_t max_pages = 0;
+  std::int64_t room_bytes = std::numeric_limits<std::int64_t>::max();  // of all requests together
   int max_batch_sequences = 64;
   int prefill_chunk_tokens = 512;
   std::size_t vision_cache_bytes = 0;
+  std::function<void()> before_encode, after_encode;  // called where set
 };
 
 class Scheduler {
@@ -72,6 +81,8 @@ class Scheduler {
   struct StepRows;
 
   std::int64_t pages_for(const Job& job) const;
+  std::int64_t bytes_for(const Job& job) const;
+  void limit_vision_cache();
   void loop();
   bool turn();
   void admit();
@@ -104,11 +115,12 @@ class Scheduler {
   const SchedulerOptions options_;
   const Trace trace_;  // empty unless QWENVL_TRACE is set
   KvPool pool_;
+  Room room_;
   VisionCache vision_cache_;
   Workspace workspace_;
-  Jobs waiting_;  // for pages, in order of arrival
-  Jobs active_;   // admitted
-  std::int64_t n_pages_reserved_ = 0;
+  Jobs waiting_;                                            // for pages, in order of arrival
+  Jobs active_;                                             // admitted
+  std::int64_t n_pages_reserved_ = 0, bytes_reserved_ = 0;  // of active_
   bool is_decode_first_ = false;  // the last prefill chunk left no room for some decode rows
 
   std::mutex mutex_;  // guards incoming_, and changes of is_stopping_

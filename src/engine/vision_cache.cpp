@@ -38,6 +38,15 @@ void VisionCache::insert(const MediaKey& key, std::shared_ptr<const Features> fe
   if (features->memory.size() > max_bytes_) return;
   used_bytes_ += features->memory.size();
   entries_.push_front({key, std::move(features)});
+  shrink();
+}
+
+void VisionCache::limit(std::size_t max_bytes) {
+  max_bytes_ = max_bytes;
+  shrink();
+}
+
+void VisionCache::shrink() {
   while (used_bytes_ > max_bytes_) {
     used_bytes_ -= entries_.back().features->memory.size();
     entries_.pop_back();

@@ -28,13 +28,17 @@ class VisionCache {
   explicit VisionCache(std::size_t max_bytes) : max_bytes_(max_bytes) {}
   std::shared_ptr<const Features> find(const MediaKey& key);
   void insert(const MediaKey& key, std::shared_ptr<const Features> features);
+  // From now on at most this; what is too much is forgotten.
+  void limit(std::size_t max_bytes);
 
  private:
   struct Entry {
     MediaKey key;
     std::shared_ptr<const Features> features;
   };
-  const std::size_t max_bytes_;
+  void shrink();
+
+  std::size_t max_bytes_;
   std::size_t used_bytes_ = 0;
   std::list<Entry> entries_;  // most recently used first; few enough to search one by one
 };

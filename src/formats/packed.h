@@ -1,6 +1,6 @@
 // Quantised matrices: what they mean and how they lie in memory. One layout serves all instruction
 // sets and is used where the file is mapped.
-// Before: engine/quantize.cpp packs them into a file.   After: backend/ multiplies with them.
+// Before: engine/tensor_packer.cpp packs them into a file.   After: backend/ multiplies with them.
 //
 // Rows are taken in panels of 32, numbers of a row in blocks of 128; what is missing is filled with
 // zeros. In a panel the same four numbers of all 32 rows lie side by side, as the integer dot
@@ -59,8 +59,28 @@ std::optional<Packing> packing_named(std::string_view name);
 double pack_panel(Packing packing, const float* rows, std::int64_t n_rows, std::int64_t n_in,
                   std::span<const float> importance, std::byte* panel);
 
+// The same with error feedback, in two steps: the panel without any numbers but with all that
+// belongs to whole rows (the scales of int8) …
+void begin_panel(Packing packing, const float* rows, std::int64_t n_rows, std::int64_t n_in,
+                 std::byte* panel);
+
+// … then block after block of each row. What rounding a column misses raises the targets of the
+// columns behind it, so that outputs change as little as the inputs' correlations allow
+// (docs/quantisation.md).
+struct BlockFeedback {
+  std::span<const float> importance;  // [n]: of the squared distance of each column to its target
+  std::span<const float> factors;  // [n, n]: column k takes factors[i · n + k] of i's miss, i < k
+};
+// Columns [first, first + n) of a row; n is kBlock but for a row's end. numbers: what the row
+// holds; what is missed (number − rounded) afterwards. shift [n]: what earlier blocks ask for.
+void pack_block(Packing packing, std::int64_t row, std::int64_t first, std::span<float> numbers,
+                std::span<const float> shift, const BlockFeedback& feedback, std::byte* panel);
+
 // One row of a packed matrix → n_in float32.
 void unpack_row(const Weight& w, std::int64_t row, float* out);
+
+// n numbers → q and the scale of x ≈ scale · q, q in [-127, 127].
+float quantise_group(const float* x, std::int64_t n, std::int8_t* q) noexcept;
 
 // Numbers of one row of activations → q, padded with zeros to whole blocks, its scales (1, or one
 // per block) and the sums of each 32 of q. Exactly what every back end does.

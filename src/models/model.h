@@ -66,6 +66,8 @@ struct ModelInfo {
   DType compute = DType::bf16;
   std::int64_t vocabulary = 0;
   std::int64_t feature_width = 0;
+  int patch_pixels = 0;       // a side of a patch
+  int patches_per_token = 0;  // of a picture
   std::int64_t max_positions = 0;
   int n_vision_layers = 0;
   KvLayout kv;
@@ -78,6 +80,13 @@ struct Work {
   double attention_ops = 0;  // scores and weighted sums
 };
 
+// Bytes that a step takes besides what it is given.
+struct Scratch {
+  std::int64_t workspace = 0;
+  std::int64_t kernels = 0;  // kept by the back end
+  std::int64_t total() const { return workspace + kernels; }
+};
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -86,6 +95,9 @@ class Model {
   // Sizes, resizes; no network. Throws bad_request (impossible sizes).
   virtual VisionInput prepare_image(const Image& image, const SizeWish& wish,
                                     const PreprocessOptions& options) const = 0;
+  // What prepare_image makes of a picture's size: its grid of patches.
+  virtual Grid image_grid(int width, int height, const SizeWish& wish,
+                          const PreprocessOptions& options) const = 0;
   virtual VisionInput prepare_clip(std::int64_t n_frames, const FrameSource& frame,
                                    const ClipWish& wish,
                                    const PreprocessOptions& options) const = 0;
@@ -104,6 +116,11 @@ class Model {
   virtual Work encode_work(const Grid& grid) const = 0;
   virtual Work forward_work(std::int64_t n_rows, std::int64_t cache_start,
                             std::int64_t n_logit_rows) const = 0;
+
+  // What encode and a forward step over n_rows rows take at most, counted from the sizes.
+  virtual Scratch encode_scratch(const Backend& backend, const Grid& grid) const = 0;
+  virtual Scratch forward_scratch(const Backend& backend, std::int64_t n_rows,
+                                  std::int64_t n_logit_rows) const = 0;
 };
 
 // The model that config.json's "architectures" names, its weights bound in place: the checkpoint

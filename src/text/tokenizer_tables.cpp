@@ -39,7 +39,8 @@ const ByteAlphabet& byte_alphabet() {
   return alphabet;
 }
 
-std::size_t slots_for(std::size_t n) { return std::bit_ceil(std::max<std::size_t>(n, 4) * 2); }
+// At most two thirds are taken.
+std::size_t slots_for(std::size_t n) { return std::bit_ceil(std::max<std::size_t>(n, 4) * 3 / 2); }
 
 std::size_t mixed(std::uint64_t x) {
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;

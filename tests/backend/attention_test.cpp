@@ -36,9 +36,25 @@ struct Heads {
 constexpr Heads kHeads[] = {{2, 1, 16}, {2, 3, 16},  {1, 8, 16}, {1, 3, 80},
                             {2, 1, 80}, {1, 8, 128}, {2, 3, 128}};
 
+// What activations are computed in, and what the cache keeps.
+struct CachedTypes {
+  DType compute, cache;
+};
+constexpr CachedTypes kCachedTypes[] = {{DType::f32, DType::f32},
+                                        {DType::bf16, DType::bf16},
+                                        {DType::f32, DType::bf16},
+                                        {DType::f32, DType::i8},
+                                        {DType::bf16, DType::i8}};
+
+std::string name_of(CachedTypes types) {
+  return std::string(qwenvl::name_of(types.compute)) + " over " + qwenvl::name_of(types.cache);
+}
+
 void compare_cached(Backend& backend, Backend& reference, std::mt19937& random, Heads heads,
-                    DType type, double weight_rounding, const std::vector<Cache::Length>& lengths) {
-  Cache cache(random, {2, heads.n_kv_heads, heads.head_dim, type}, lengths);
+                    CachedTypes types, double weight_rounding,
+                    const std::vector<Cache::Length>& lengths) {
+  const DType type = types.compute;
+  Cache cache(random, {2, heads.n_kv_heads, heads.head_dim, types.cache}, lengths);
   cache.fill(random, 1, kLargestValue);
   const int n_heads = heads.n_kv_heads * heads.group;
   const std::int64_t width = std::int64_t{n_heads} * heads.head_dim;
@@ -53,12 +69,12 @@ void compare_cached(Backend& backend, Backend& reference, std::mt19937& random, 
   expect_near(
       got, expected, tolerance,
       fmt::format("{} × {} heads of {}, {}, {} keys", heads.n_kv_heads, heads.group, heads.head_dim,
-                  name_of(type), lengths[0].cache_start + lengths[0].n_rows));
+                  name_of(types), lengths[0].cache_start + lengths[0].n_rows));
 }
 
 TEST_P(OnKernelsAttention, cached_attention_equals_the_reference) {
-  for (const DType type : kComputeTypes) {
-    const double rounding = weight_rounding(table(), type);
+  for (const CachedTypes& type : kCachedTypes) {
+    const double rounding = weight_rounding(table(), type.compute);
     for (const Heads& heads : kHeads) {
       for (const std::int64_t keys : {1, 63, 64, 65, 200}) {
         compare_cached(*cpu, *reference, random, heads, type, rounding, {{keys - 1, 1}});
@@ -74,17 +90,17 @@ TEST_P(OnKernelsAttention, cached_attention_equals_the_reference) {
 }
 
 TEST_P(OnKernelsAttention, store_kv_writes_the_bytes_the_reference_writes) {
-  for (const DType type : kComputeTypes) {
+  for (const CachedTypes& types : kCachedTypes) {
     for (const int head_dim : {16, 80}) {
       const std::vector<Cache::Length> lengths{{60, 10}, {0, 1}, {128, 70}};
       std::mt19937 first(3), second(3);
-      Cache got(first, {3, 2, head_dim, type}, lengths),
-          expected(second, {3, 2, head_dim, type}, lengths);
-      const Numbers k = random_numbers(random, type, got.n_rows, 2 * head_dim, 1, 3);
-      const Numbers v = random_numbers(random, type, got.n_rows, 2 * head_dim, 1, 1);
+      Cache got(first, {3, 2, head_dim, types.cache}, lengths),
+          expected(second, {3, 2, head_dim, types.cache}, lengths);
+      const Numbers k = random_numbers(random, types.compute, got.n_rows, 2 * head_dim, 1, 3);
+      const Numbers v = random_numbers(random, types.compute, got.n_rows, 2 * head_dim, 1, 1);
       cpu->store_kv(k, v, got.view, 1);
       reference->store_kv(k, v, expected.view, 1);
-      EXPECT_TRUE(got.memory() == expected.memory()) << name_of(type) << " " << head_dim;
+      EXPECT_TRUE(got.memory() == expected.memory()) << name_of(types) << " " << head_dim;
     }
   }
 }
@@ -93,8 +109,9 @@ TEST_P(OnKernelsAttention,
        a_row_of_cached_attention_has_the_same_bits_however_many_rows_and_threads_compute_it) {
   constexpr int kHeadDim = 16, kQueryHeads = 6;
   constexpr std::int64_t kRows = 200, kStart = 30;
-  for (const DType type : kComputeTypes) {
-    Cache cache(random, {1, 2, kHeadDim, type}, {{kStart, kRows}});
+  for (const CachedTypes& types : kCachedTypes) {
+    const DType type = types.compute;
+    Cache cache(random, {1, 2, kHeadDim, types.cache}, {{kStart, kRows}});
     cache.fill(random, 0, kLargestValue);
     const Numbers q = random_numbers(random, type, kRows, kQueryHeads * kHeadDim, kLargestQuery);
     Numbers whole(type, kRows, kQueryHeads * kHeadDim);
@@ -111,11 +128,35 @@ TEST_P(OnKernelsAttention,
                                     out);
           ASSERT_EQ(bits_of(out), bits_of(whole, first, n))
               << n << " rows from " << first << " on " << n_threads << " threads, "
-              << name_of(type);
+              << name_of(types);
         }
       }
     }
   }
+}
+
+// Keys as models have them: a few numbers of each are far larger than the rest, at the same places.
+TEST_P(OnKernelsAttention, keys_with_outliers_lose_little_in_8_bits) {
+  constexpr int kHeadDim = 128;
+  constexpr std::int64_t kTokens = 150;
+  Numbers k = random_numbers(random, DType::f32, kTokens, kHeadDim);
+  const Numbers v = random_numbers(random, DType::f32, kTokens, kHeadDim);
+  for (std::int64_t j = 0; j < kTokens; ++j) k.set(j, 5, k.get(j, 5) + 60);
+  const Numbers q = random_numbers(random, DType::f32, 1, kHeadDim);
+  const auto attended = [&](DType cache_type) {
+    Cache cache(random, {1, 1, kHeadDim, cache_type}, {{0, kTokens}});
+    cpu->store_kv(k, v, cache.view, 0);
+    cache.view.sequences[0].cache_start = kTokens - 1;
+    cache.view.sequences[0].n_rows = 1;
+    Numbers out(DType::f32, 1, kHeadDim);
+    cpu->attention_cached(q, 1, cache.view, 0, scale_of(kHeadDim), out);
+    return out;
+  };
+  // Weighted sums of values below 1. One scale over unrotated keys would make steps of 0.5 of
+  // numbers below 1 and move these sums by 0.02.
+  expect_near(
+      attended(DType::i8), attended(DType::f32),
+      [](std::int64_t, std::int64_t, double) { return 0.005; }, "8 bits against float32");
 }
 
 TEST_P(OnKernelsAttention, a_sequence_has_the_same_bits_alone_and_among_others) {

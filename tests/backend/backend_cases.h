@@ -177,12 +177,12 @@ class Cache {
   void fill(std::mt19937& random, int layer, float largest) {
     const auto reference = make_reference_backend();
     const std::int64_t width = std::int64_t{view.layout.n_kv_heads} * view.layout.head_dim;
+    const DType type = view.layout.is_int8() ? DType::f32 : view.layout.type;
     for (const SequenceRows& sequence : view.sequences) {
       const std::int64_t n = sequence.cache_start + sequence.n_rows;
       const KvView whole{view.layout, {{0, n, 0, sequence.pages}}};
-      reference->store_kv(random_numbers(random, view.layout.type, n, width, largest),
-                          random_numbers(random, view.layout.type, n, width, largest), whole,
-                          layer);
+      reference->store_kv(random_numbers(random, type, n, width, largest),
+                          random_numbers(random, type, n, width, largest), whole, layer);
     }
   }
 

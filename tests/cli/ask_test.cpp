@@ -307,6 +307,7 @@ const Refusal kRefusals[] = {
      3,
      "--tools /nowhere/tools.json"},
     {"ToolsThatAreNoJson", {"Hi", "--tools", "PHOTO"}, 3, "not JSON"},
+    {"NoMemory", {"Hi", "--max-memory", "1M"}, 5, "max_memory_bytes: the model takes"},
     {"MissingModel", {"Hi", "--model", "/nowhere/model"}, 2, "/nowhere/model"},
 };
 

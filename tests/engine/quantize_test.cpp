@@ -56,7 +56,7 @@ TEST(Quantize, EightBitsStayCloserToTheOriginalThanFour) {
   quantize({.model = kTiny, .out = folder / "int4", .format = "int4-small"});
   const ModelComparison int8 = compare_models(kTiny, folder / "int8", 1);
   const ModelComparison int4 = compare_models(kTiny, folder / "int4", 1);
-  EXPECT_EQ(int8.n_prompts, 24);
+  EXPECT_EQ(int8.prompts.size(), 24u);
   EXPECT_LT(int8.mean_kl, 0.05);
   EXPECT_LT(int8.mean_kl, int4.mean_kl);
   EXPECT_EQ(compare_models(kTiny, kTiny, 1).mean_kl, 0);
@@ -87,11 +87,38 @@ TEST(Quantize, WhatCannotBeDoneIsRefusedAndLeavesNothing) {
   EXPECT_EQ(problem({.model = kTiny, .out = folder.path().string()}),
             "bad_request: " + folder.path().string() + ": exists, expected a folder that does not");
   EXPECT_EQ(problem({.model = kTiny, .out = ""}),
-            "bad_request: out: exists, expected a folder that does not");
+            "bad_request: OUT: empty, expected a folder name");
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
   quantize({.model = kTiny, .out = out});
   EXPECT_NE(problem({.model = out, .out = folder / "again"}).find("is quantised already"),
             std::string::npos);
+}
+
+TEST(Quantize, WhatAFolderLacksIsNoticedBeforeAnyWork) {
+  const TemporaryFolder folder;
+  std::filesystem::copy(kTiny, folder / "model", std::filesystem::copy_options::recursive);
+  std::ifstream file(kTiny + "/config.json");
+  std::string config{std::istreambuf_iterator<char>(file), {}};
+  const std::string from = "\"num_hidden_layers\": ";
+  const std::size_t at = config.find(from);
+  ASSERT_NE(at, std::string::npos);
+  config[at + from.size()] = '9';
+  folder.write("model/config.json", config);
+  int n_calls = 0;
+  const std::string problem = error_of([&] {
+    quantize({.model = folder / "model", .out = folder / "out"},
+             [&](std::uint64_t, std::uint64_t, const std::string&) { ++n_calls; });
+  });
+  EXPECT_NE(problem.find("'model.layers.3.input_layernorm.weight' is missing"), std::string::npos)
+      << problem;
+  EXPECT_EQ(n_calls, 0);
+}
+
+TEST(Quantize, ASlashBehindTheFolderChangesNothing) {
+  const TemporaryFolder folder;
+  quantize({.model = kTiny, .out = folder / "out/"});
+  EXPECT_EQ(inspect_model(folder / "out").bytes, inspect_model(folder / "out/").bytes);
+  EXPECT_FALSE(std::filesystem::exists(folder / "out.part"));
 }
 
 TEST(Quantize, AStopInTheMiddleLeavesNothing) {

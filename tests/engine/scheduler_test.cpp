@@ -44,6 +44,17 @@ class FailingModel final : public Model {
       for (const TokenId id : {kPoison, kMemory, kForeign}) logits.row<float>(row)[id] = -1e4f;
     }
   }
+  Grid image_grid(int width, int height, const SizeWish& wish,
+                  const PreprocessOptions& options) const override {
+    return model_->image_grid(width, height, wish, options);
+  }
+  Scratch encode_scratch(const Backend& backend, const Grid& grid) const override {
+    return model_->encode_scratch(backend, grid);
+  }
+  Scratch forward_scratch(const Backend& backend, std::int64_t n_rows,
+                          std::int64_t n_logit_rows) const override {
+    return model_->forward_scratch(backend, n_rows, n_logit_rows);
+  }
   Work encode_work(const Grid& grid) const override { return model_->encode_work(grid); }
   Work forward_work(std::int64_t n_rows, std::int64_t cache_start,
                     std::int64_t n_logit_rows) const override {
@@ -61,7 +72,14 @@ struct Parts {
         tokenizer(Tokenizer::from_folder(checkpoint.folder())),
         model(std::make_unique<FailingModel>(make_model(checkpoint, {}))),
         backend(make_backend("cpu", 1)),
-        scheduler(*model, tokenizer, *backend, {n_pages, 64, 512, 0}) {}
+        scheduler(*model, tokenizer, *backend, scheduler_options(n_pages)) {}
+
+  SchedulerOptions scheduler_options(std::int64_t n_pages) const {
+    SchedulerOptions options;
+    options.kv = model->info().kv;
+    options.max_pages = n_pages;
+    return options;
+  }
 
   std::unique_ptr<Job> job(std::int64_t n_prompt, std::int64_t max_new_tokens, int n_choices,
                            int n_beams) {

@@ -129,5 +129,34 @@ TEST(Packed, names_are_read_back) {
   EXPECT_EQ(packing_named("none"), std::nullopt);
 }
 
+TEST(Packed, blocks_without_feedback_are_the_bytes_of_whole_panels) {
+  constexpr std::int64_t kIn = 300, kOut = 40;
+  std::vector<float> importance(kBlock), zeros(kBlock * kBlock, 0.0f);
+  std::fill(importance.begin(), importance.end(), 1.0f);
+  for (const Packing packing : kPackings) {
+    std::vector<float> rows = normal_numbers(kOut * kIn, 0.02f);
+    const std::vector<std::byte> expected = packed(packing, rows, kIn);
+    std::vector<std::byte> got(expected.size(), std::byte{0xcd});
+    const std::vector<float> before = rows;
+    for (std::int64_t row = 0; row < kOut; ++row) {
+      std::byte* panel = got.data() + row / kPanelRows * panel_bytes(packing, kIn);
+      if (row % kPanelRows == 0) {
+        begin_panel(packing, rows.data() + row * kIn, std::min(kPanelRows, kOut - row), kIn, panel);
+      }
+      for (std::int64_t first = 0; first < kIn; first += kBlock) {
+        const std::size_t n = static_cast<std::size_t>(std::min(kBlock, kIn - first));
+        pack_block(packing, row % kPanelRows, first, std::span(rows.data() + row * kIn + first, n),
+                   std::span(zeros).first(n),
+                   {std::span(importance).first(n), std::span(zeros).first(n * n)}, panel);
+      }
+    }
+    EXPECT_EQ(got, expected) << name_of(packing);
+    const std::vector<float> rounded = unpacked(packing, got, kOut, kIn);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      ASSERT_FLOAT_EQ(rows[i], before[i] - rounded[i]) << "what is left is what was missed";
+    }
+  }
+}
+
 }  // namespace
 }  // namespace qwenvl

@@ -89,10 +89,11 @@ void attend_float(const KernelTable& kernels, const HeadBlock& block, float scal
     const std::int64_t n_here = std::min<std::int64_t>(kKvPageTokens, block.n_keys - key);
     for (std::int64_t j = 0; j < kKvPageTokens; ++j) {
       float row[kMaxHeadDim] = {};
-      if (j < n_here) rows(tile.type).widen(tile.keys + j * tile.stride_bytes, head_dim, row);
+      if (j < n_here) rows(block.key_type).widen(tile.keys + j * tile.stride_bytes, head_dim, row);
       for (int d = 0; d < head_dim; ++d) keys[d * kKvPageTokens + j] = row[d];
       if (j < n_here) {
-        rows(tile.type).widen(tile.values + j * tile.stride_bytes, head_dim, values + j * padded);
+        rows(block.key_type)
+            .widen(tile.values + j * tile.stride_bytes, head_dim, values + j * padded);
       } else {
         std::fill(values + j * padded, values + (j + 1) * padded, 0.0f);
       }
@@ -139,8 +140,8 @@ void attend_bf16(const KernelTable& kernels, const HeadBlock& block, float scale
 
 void attend(const KernelTable& kernels, const HeadBlock& block, float scale, int head_dim,
             const KeyRows& key_rows, AttentionScratch& scratch) {
-  const bool is_bf16 = block.q.type == DType::bf16 && block.n_keys > 0 &&
-                       key_rows(0).type == DType::bf16 && kernels.bf16_attention;
+  const bool is_bf16 =
+      block.q.type == DType::bf16 && block.key_type == DType::bf16 && kernels.bf16_attention;
   (is_bf16 ? attend_bf16 : attend_float)(kernels, block, scale, head_dim, key_rows, scratch);
 }
 

@@ -1,5 +1,5 @@
 // Attention of a block of queries with one key/value head, key tile after key tile.
-// Before: cpu_backend.cpp splits queries and heads over threads.   After: the kernel table.
+// Before: threaded_attention.cpp splits queries and heads over threads.   After: the kernel table.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,6 @@ struct KeyTile {
   const std::byte* keys;
   const std::byte* values;
   std::int64_t stride_bytes;  // from one token to the next
-  DType type;
 };
 // The tile of the tokens from first_key on.
 using KeyRows = std::function<KeyTile(std::int64_t first_key)>;
@@ -26,6 +25,7 @@ struct HeadBlock {
   Tensor q, out;
   std::int64_t first_row, n_rows;  // of q and out
   int first_head, group;           // query heads that share the key/value head
+  DType key_type;                  // of keys and values
   std::int64_t n_keys;             // all keys any row sees
   bool is_causal;
   std::int64_t first_position;  // of the first row, when causal: it sees keys 0 … first_position

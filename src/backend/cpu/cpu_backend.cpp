@@ -6,10 +6,10 @@
 #include <cmath>
 #include <limits>
 
-#include "backend/cpu/attention.h"
 #include "backend/cpu/cpu_features.h"
 #include "backend/cpu/float_buffer.h"
 #include "backend/cpu/packed_linear.h"
+#include "backend/cpu/threaded_attention.h"
 #include "core/thread_pool.h"
 #include "formats/packed.h"
 
@@ -39,7 +39,8 @@ class CpuBackend final : public Backend {
       : kernels_(kernels),
         pool_(n_threads),
         scratch_(static_cast<std::size_t>(n_threads)),
-        packed_(kernels, pool_) {}
+        packed_(kernels, pool_),
+        attention_(kernels, pool_, n_threads) {}
 
   std::string name() const override { return std::string("cpu/") + kernels_.name; }
 
@@ -91,12 +92,16 @@ class CpuBackend final : public Backend {
     }
   }
 
+  bool needs_up(const Weight& gate, const Weight& up) const override {
+    const LinearPart parts[] = {{&gate, {}, {}}, {&up, {}, {}}};
+    return !cpu::PackedLinear::can_share(parts) || gate.packing != up.packing;
+  }
+
   void gated_linear(Tensor x, const LinearPart& gate, const LinearPart& up) override {
-    const LinearPart parts[] = {gate, up};
-    if (cpu::PackedLinear::can_share(parts) && gate.weight->packing == up.weight->packing) {
-      packed_.gated_linear(x, gate, up);
-    } else {
+    if (needs_up(*gate.weight, *up.weight)) {
       Backend::gated_linear(x, gate, up);
+    } else {
+      packed_.gated_linear(x, gate, up);
     }
   }
 
@@ -121,27 +126,18 @@ class CpuBackend final : public Backend {
   }
 
   void store_kv(Tensor k, Tensor v, const KvView& kv, int layer) override {
-    const KvLayout& layout = kv.layout;
-    const std::int64_t bytes = layout.head_dim * static_cast<std::int64_t>(size_of(layout.type));
-    for (const SequenceRows& sequence : kv.sequences) {
-      for (std::int64_t r = 0; r < sequence.n_rows; ++r) {
-        const std::int64_t token = sequence.cache_start + r,
-                           in_page = token % kKvPageTokens * bytes;
-        std::byte* page = sequence.pages[static_cast<std::size_t>(token / kKvPageTokens)];
-        const std::byte* k_row = row_of(k, sequence.first_row + r);
-        const std::byte* v_row = row_of(v, sequence.first_row + r);
-        for (int head = 0; head < layout.n_kv_heads; ++head) {
-          std::copy_n(k_row + head * bytes, bytes, layout.keys(page, layer, head) + in_page);
-          std::copy_n(v_row + head * bytes, bytes, layout.values(page, layer, head) + in_page);
-        }
-      }
-    }
+    attention_.store_kv(k, v, kv, layer);
   }
 
   void attention_cached(Tensor q, int n_heads, const KvView& kv, int layer, float scale,
-                        Tensor out) override;
+                        Tensor out) override {
+    attention_.cached(q, n_heads, kv, layer, scale, out);
+  }
+
   void attention_spans(Tensor q, Tensor k, Tensor v, int n_heads,
-                       std::span<const AttentionSpan> spans, float scale, Tensor out) override;
+                       std::span<const AttentionSpan> spans, float scale, Tensor out) override {
+    attention_.spans(q, k, v, n_heads, spans, scale, out);
+  }
 
   void silu_mul(Tensor gate, Tensor up) override {
     for_rows(gate.rows(), [&](std::int64_t t, int) {
@@ -161,6 +157,25 @@ class CpuBackend final : public Backend {
     });
   }
 
+  std::int64_t linear_bytes(std::int64_t n_rows, const Weight& w, DType type) const override {
+    const std::int64_t n_threads = static_cast<std::int64_t>(scratch_.size());
+    constexpr std::int64_t kFloat = sizeof(float);
+    if (w.is_packed()) return packed_.scratch_bytes(n_rows, w);
+    if (kernels_.bf16_linear && type == DType::bf16 && w.format == DType::bf16) {
+      const std::int64_t k = (w.n_in + 31) / 32 * 32, panel = kPanelRows * k * 2;
+      return (n_rows + 31) * k * 2 +
+             n_threads * (std::max(panel, kBf16PanelBytes) + kBf16Rows * 8 * kPanelRows * kFloat);
+    }
+    const std::int64_t row = cpu::padded_to_lanes(w.n_in) * kFloat;
+    const std::int64_t block = std::max(kWeightBlockBytes, kernels_.tile_weights * row);
+    return std::min(n_rows * row, std::max(kRowChunk * row, kRowBlockBytes)) +
+           n_threads * (block + kRowChunk * (block / row + 16) * kFloat);
+  }
+
+  std::int64_t attention_bytes(std::int64_t n_rows, std::int64_t width, DType type) const override {
+    return attention_.scratch_bytes(n_rows, width, type);
+  }
+
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& fn) override {
     pool_.parallel_for(n, [&](std::int64_t i, int) { fn(i); });
   }
@@ -169,7 +184,6 @@ class CpuBackend final : public Backend {
   // What one thread needs besides its inputs; grows to the largest use and stays.
   struct Scratch {
     cpu::FloatBuffer a, weights, products;
-    cpu::AttentionScratch attention;
   };
 
   const RowKernels& rows(DType type) const {
@@ -273,75 +287,8 @@ class CpuBackend final : public Backend {
   std::vector<Scratch> scratch_;  // one per thread
   cpu::FloatBuffer activations_;
   cpu::PackedLinear packed_;
+  cpu::ThreadedAttention attention_;
 };
-
-void CpuBackend::attention_cached(Tensor q, int n_heads, const KvView& kv, int layer, float scale,
-                                  Tensor out) {
-  const KvLayout& layout = kv.layout;
-  QWENVL_CHECK(layout.head_dim <= cpu::kMaxHeadDim && n_heads % layout.n_kv_heads == 0,
-               "attention of {} heads over {} of {}", n_heads, layout.n_kv_heads, layout.head_dim);
-  const int group = n_heads / layout.n_kv_heads;
-  const std::int64_t block_rows = std::max<std::int64_t>(1, 128 / group);
-  std::vector<std::pair<const SequenceRows*, std::int64_t>>
-      blocks;  // sequence, first row within it
-  for (const SequenceRows& sequence : kv.sequences) {
-    for (std::int64_t r = 0; r < sequence.n_rows; r += block_rows)
-      blocks.emplace_back(&sequence, r);
-  }
-  const std::int64_t stride = layout.head_dim * static_cast<std::int64_t>(size_of(layout.type));
-  pool_.parallel_for(
-      static_cast<std::int64_t>(blocks.size()) * layout.n_kv_heads,
-      [&](std::int64_t task, int thread) {
-        // Not a structured binding: the lambda below captures the sequence.
-        const SequenceRows* sequence =
-            blocks[static_cast<std::size_t>(task / layout.n_kv_heads)].first;
-        const std::int64_t r = blocks[static_cast<std::size_t>(task / layout.n_kv_heads)].second;
-        const int head = static_cast<int>(task % layout.n_kv_heads);
-        const std::int64_t n = std::min(block_rows, sequence->n_rows - r);
-        const std::int64_t position = sequence->cache_start + r;
-        const cpu::HeadBlock block{
-            q, out, sequence->first_row + r, n, head * group, group, position + n, true, position};
-        cpu::attend(
-            kernels_, block, scale, layout.head_dim,
-            [&](std::int64_t key) {
-              std::byte* page = sequence->pages[static_cast<std::size_t>(key / kKvPageTokens)];
-              return cpu::KeyTile{layout.keys(page, layer, head), layout.values(page, layer, head),
-                                  stride, layout.type};
-            },
-            scratch_[static_cast<std::size_t>(thread)].attention);
-      });
-}
-
-void CpuBackend::attention_spans(Tensor q, Tensor k, Tensor v, int n_heads,
-                                 std::span<const AttentionSpan> spans, float scale, Tensor out) {
-  constexpr std::int64_t kBlockRows = 256;  // more rows share the work of laying out a key tile
-  const int head_dim = static_cast<int>(q.row_width() / n_heads);
-  QWENVL_CHECK(head_dim <= cpu::kMaxHeadDim, "attention with heads of {}", head_dim);
-  std::vector<AttentionSpan> blocks;
-  for (const AttentionSpan& span : spans) {
-    for (std::int64_t r = span.q_begin; r < span.q_end; r += kBlockRows) {
-      blocks.push_back({r, std::min(span.q_end, r + kBlockRows), span.k_begin, span.k_end});
-    }
-  }
-  const std::int64_t element = static_cast<std::int64_t>(size_of(k.type));
-  pool_.parallel_for(
-      static_cast<std::int64_t>(blocks.size()) * n_heads, [&](std::int64_t task, int thread) {
-        const AttentionSpan& span = blocks[static_cast<std::size_t>(task / n_heads)];
-        const int head = static_cast<int>(task % n_heads);
-        const cpu::HeadBlock block{
-            q,     out, span.q_begin, span.q_end - span.q_begin, head, 1, span.k_end - span.k_begin,
-            false, 0};
-        cpu::attend(
-            kernels_, block, scale, head_dim,
-            [&](std::int64_t key) {
-              const std::int64_t row = span.k_begin + key,
-                                 column = std::int64_t{head} * head_dim * element;
-              return cpu::KeyTile{row_of(k, row) + column, row_of(v, row) + column,
-                                  k.row_stride * element, k.type};
-            },
-            scratch_[static_cast<std::size_t>(thread)].attention);
-      });
-}
 
 }  // namespace
 

@@ -19,6 +19,8 @@ inline std::int64_t padded_to_lanes(std::int64_t n) { return (n + kLanes - 1) / 
 struct RowKernels {
   void (*widen)(const void* x, std::int64_t n, float* out) noexcept;   // type → float32
   void (*narrow)(const float* x, std::int64_t n, void* out) noexcept;  // float32 → type
+  // scale · q → type
+  void (*from_int8)(const std::int8_t* q, float scale, std::int64_t n, void* out) noexcept;
   // out = products + bias, n_rows rows of n numbers; bias may be null.
   void (*store_products)(const float* products, std::int64_t stride, std::int64_t n_rows,
                          const float* bias, std::int64_t n, void* out,

@@ -266,6 +266,24 @@ void store_gated(const float* gate, const float* up, std::int64_t stride, std::i
 }
 
 template <class T>
+void from_int8(const std::int8_t* q, float scale, std::int64_t n, void* out) noexcept {
+  typedef std::int8_t VecI8 __attribute__((vector_size(kVector)));
+  T* to = static_cast<T*>(out);
+  const VecF factor = splat(scale);
+  for_lanes(n, [&](std::int64_t i, std::int64_t m) {
+    std::int8_t numbers[kLanes] = {};
+    __builtin_memcpy(numbers, q + i, static_cast<std::size_t>(m));
+    Lanes x;
+    for (int p = 0; p < kParts; ++p) {
+      VecI8 raw;
+      __builtin_memcpy(&raw, numbers + p * kVector, sizeof raw);
+      x.part[p] = __builtin_convertvector(__builtin_convertvector(raw, VecI32), VecF) * factor;
+    }
+    store_n(to + i, x, m);
+  });
+}
+
+template <class T>
 void add(void* x, const void* y, std::int64_t n) noexcept {
   T* sum = static_cast<T*>(x);
   const T* other = static_cast<const T*>(y);
@@ -619,8 +637,8 @@ void attention(const AttentionTile& t) noexcept {
 
 template <class T>
 constexpr RowKernels row_kernels() {
-  return {&widen<T>, &narrow<T>,   &store_products<T>, &store_gated<T>,
-          &add<T>,   &rms_norm<T>, &rope<T>,           &silu_mul<T>};
+  return {&widen<T>, &narrow<T>,   &from_int8<T>, &store_products<T>, &store_gated<T>,
+          &add<T>,   &rms_norm<T>, &rope<T>,      &silu_mul<T>};
 }
 
 constexpr KernelTable make_table(const char* name, const PackedKernels& packed) {

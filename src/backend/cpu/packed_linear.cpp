@@ -196,4 +196,12 @@ void PackedLinear::gated_linear(Tensor x, const LinearPart& gate, const LinearPa
   }
 }
 
+std::int64_t PackedLinear::scratch_bytes(std::int64_t n_rows, const Weight& w) const {
+  const std::int64_t m = std::min(kRowsAtOnce, n_rows), k = padded_to_blocks(w.n_in);
+  const std::int64_t panels = panels_per_task(n_panels(w.n_out), m), rows = (m + 31) / 32 * 32;
+  return (m + 15) * k + m * (2 * k / kBlock + k / kSubGroup) * kFloat +
+         pool_.n_threads() *
+             (w.n_in * kFloat + k + kPackedScratchBytes + 2 * panels * kPanelRows * rows * kFloat);
+}
+
 }  // namespace qwenvl::cpu

@@ -24,6 +24,9 @@ class PackedLinear {
   void linears(Tensor x, std::span<const LinearPart> parts);
   void gated_linear(Tensor x, const LinearPart& gate, const LinearPart& up);
 
+  // Memory kept for n_rows rows, at most.
+  std::int64_t scratch_bytes(std::int64_t n_rows, const Weight& w) const;
+
  private:
   struct Task {
     const LinearPart* part;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "formats/packed.h"
+#include "formats/rotation.h"
 
 namespace qwenvl {
 namespace {
@@ -44,17 +45,45 @@ struct CachedHead {
   const KvView& kv;
   const SequenceRows& sequence;
   int layer, head;
+  DType compute;
 
   std::byte* page(std::int64_t token) const { return sequence.pages[token / kKvPageTokens]; }
   float key(std::int64_t token, int d) const {
-    return load(kv.layout.keys(page(token), layer, head), kv.layout.type,
-                token % kKvPageTokens * kv.layout.head_dim + d);
+    return number(kv.layout.keys(page(token), layer, head), token % kKvPageTokens, d);
   }
   float value(std::int64_t token, int d) const {
-    return load(kv.layout.values(page(token), layer, head), kv.layout.type,
-                token % kKvPageTokens * kv.layout.head_dim + d);
+    return number(kv.layout.values(page(token), layer, head), token % kKvPageTokens, d);
+  }
+
+ private:
+  float number(std::byte* stored, std::int64_t token, int d) const {
+    const std::int64_t i = token * kv.layout.head_dim + d;
+    if (!kv.layout.is_int8()) return load(stored, kv.layout.type, i);
+    const float q = reinterpret_cast<const std::int8_t*>(stored)[i];
+    return rounded(kv.layout.scales(stored)[token] * q, compute);
   }
 };
+
+// One head of one token → its place in a page, whatever the page's type.
+void store_head(const KvLayout& layout, std::vector<float> numbers, bool is_key, std::int64_t token,
+                std::byte* stored) {
+  if (layout.is_int8()) {
+    if (is_key) rotate_row(numbers.data(), layout.head_dim);
+    layout.scales(stored)[token] =
+        quantise_group(numbers.data(), layout.head_dim,
+                       reinterpret_cast<std::int8_t*>(stored) + token * layout.head_dim);
+    return;
+  }
+  for (int d = 0; d < layout.head_dim; ++d)
+    store(stored, layout.type, token * layout.head_dim + d, numbers[static_cast<std::size_t>(d)]);
+}
+
+std::vector<float> head_of(const Tensor& x, std::int64_t row, int head, int head_dim) {
+  std::vector<float> numbers;
+  for (int d = 0; d < head_dim; ++d)
+    numbers.push_back(at(x, row, std::int64_t{head} * head_dim + d));
+  return numbers;
+}
 
 // out = softmax(q · kᵀ · scale) · v for one query row and one head, n_keys keys.
 template <class Query, class Key, class Value, class Out>
@@ -171,14 +200,11 @@ class ReferenceBackend final : public Backend {
         const std::int64_t token = sequence.cache_start + r;
         std::byte* page = sequence.pages[token / kKvPageTokens];
         for (int head = 0; head < layout.n_kv_heads; ++head) {
-          for (int d = 0; d < layout.head_dim; ++d) {
-            const std::int64_t i = token % kKvPageTokens * layout.head_dim + d;
-            const std::int64_t column = std::int64_t{head} * layout.head_dim + d;
-            store(layout.keys(page, layer, head), layout.type, i,
-                  at(k, sequence.first_row + r, column));
-            store(layout.values(page, layer, head), layout.type, i,
-                  at(v, sequence.first_row + r, column));
-          }
+          const std::int64_t row = sequence.first_row + r;
+          store_head(layout, head_of(k, row, head, layout.head_dim), true, token % kKvPageTokens,
+                     layout.keys(page, layer, head));
+          store_head(layout, head_of(v, row, head, layout.head_dim), false, token % kKvPageTokens,
+                     layout.values(page, layer, head));
         }
       }
     }
@@ -191,8 +217,13 @@ class ReferenceBackend final : public Backend {
       for (std::int64_t r = 0; r < sequence.n_rows; ++r) {
         const std::int64_t row = sequence.first_row + r;
         for (int h = 0; h < n_heads; ++h) {
-          const CachedHead cached{kv, sequence, layer, h / group};
-          attend([&](int d) { return at(q, row, std::int64_t{h} * head_dim + d); },
+          const CachedHead cached{kv, sequence, layer, h / group, q.type};
+          std::vector<float> query = head_of(q, row, h, head_dim);
+          if (kv.layout.is_int8()) {
+            rotate_row(query.data(), head_dim);
+            for (float& x : query) x = rounded(x, q.type);
+          }
+          attend([&](int d) { return query[static_cast<std::size_t>(d)]; },
                  [&](std::int64_t j, int d) { return cached.key(j, d); },
                  [&](std::int64_t j, int d) { return cached.value(j, d); },
                  [&](int d, float x) { put(out, row, std::int64_t{h} * head_dim + d, x); },
@@ -235,6 +266,15 @@ class ReferenceBackend final : public Backend {
         put(x, t, f, v * 0.5f * (1.0f + std::erf(v * 0.70710678118654752f)));
       }
     }
+  }
+
+  // Rows of x and one of W in double and float32.
+  std::int64_t linear_bytes(std::int64_t n_rows, const Weight& w, DType) const override {
+    return (n_rows + 1) * w.n_in * static_cast<std::int64_t>(sizeof(double));
+  }
+  // One query and its weights, which no context makes large.
+  std::int64_t attention_bytes(std::int64_t, std::int64_t, DType) const override {
+    return std::int64_t{1} << 20;
   }
 
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& fn) override {

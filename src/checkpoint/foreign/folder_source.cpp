@@ -54,6 +54,10 @@ class FolderSource : public WeightSource {
   std::string text_of(const std::string& file_name) const override {
     return checkpoint_.text_of(file_name);
   }
+  // All parts of a quantised matrix lie under its module's name.
+  void release_pages(const std::string& name) const noexcept override {
+    checkpoint_.release_pages(std::string_view(name).substr(0, name.rfind('.') + 1));
+  }
 
  private:
   // The matrix that this tensor is the main part of, if it is one.

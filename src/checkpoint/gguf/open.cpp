@@ -99,6 +99,13 @@ class GgufSource : public WeightSource {
     return text_beside(path_, file_name);
   }
 
+  // Whole files: their tensors are read one after the other, and the rest was read when they were
+  // opened.
+  void release_pages(const std::string& /*name*/) const noexcept override {
+    language_bytes_.release(language_bytes_.bytes());
+    vision_bytes_.release(vision_bytes_.bytes());
+  }
+
  private:
   fs::path path_;
   MappedFile language_bytes_, vision_bytes_;

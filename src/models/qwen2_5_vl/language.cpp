@@ -180,7 +180,9 @@ class Step {
     const std::int64_t n = x.rows();
     Tensor h = w_.take(compute_, {n, c_.hidden_size});
     Tensor gate = w_.take(compute_, {n, c_.intermediate_size});  // [T, F]
-    Tensor up = w_.take(compute_, {n, c_.intermediate_size});
+    const Tensor up = b_.needs_up(l.gate.weight, l.up.weight)
+                          ? w_.take(compute_, {n, c_.intermediate_size})
+                          : Tensor();
     b_.rms_norm(x, l.post_attention_norm, c_.rms_norm_eps, h);
     b_.gated_linear(h, {&l.gate.weight, {}, gate}, {&l.up.weight, {}, up});
     b_.linear(gate, l.down.weight, {}, h);

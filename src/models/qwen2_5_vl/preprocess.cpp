@@ -102,17 +102,15 @@ PixelSize smart_resize(std::int64_t height, std::int64_t width, std::int64_t fac
   return {static_cast<std::int64_t>(new_h), static_cast<std::int64_t>(new_w)};
 }
 
-VisionInput prepare_image(const Image& image, const SizeWish& wish,
-                          const PreprocessOptions& options, const VisionConfig& vision,
-                          const PreprocessorConfig& preprocessor) {
+ResizedSizes resized_sizes(PixelSize original, const SizeWish& wish, ResizeRule rule,
+                           const VisionConfig& vision, const PreprocessorConfig& preprocessor) {
   check_wish(wish);
   const std::int64_t factor = vision.grid_pixels();
   const double checkpoint_min = static_cast<double>(preprocessor.min_pixels);
   const double checkpoint_max = static_cast<double>(preprocessor.max_pixels);
-  const bool is_utils = options.rule != ResizeRule::hf;
-  const std::int64_t height = wish.resized_height.value_or(image.height);
-  const std::int64_t width = wish.resized_width.value_or(image.width);
-  // Sizes are settled before any pixel is touched.
+  const bool is_utils = rule != ResizeRule::hf;
+  const std::int64_t height = wish.resized_height.value_or(static_cast<int>(original.height));
+  const std::int64_t width = wish.resized_width.value_or(static_cast<int>(original.width));
   const PixelSize first = limited_size(height, width, factor,
                                        wish.min_pixels ? static_cast<double>(*wish.min_pixels)
                                        : is_utils      ? kUtilsMinPixels
@@ -120,12 +118,19 @@ VisionInput prepare_image(const Image& image, const SizeWish& wish,
                                        wish.max_pixels ? static_cast<double>(*wish.max_pixels)
                                        : is_utils      ? kUtilsMaxPixels
                                                        : checkpoint_max,
-                                       options.rule);
+                                       rule);
   // After qwen-vl-utils the processor applies its own rule with the checkpoint's limits once more.
-  const PixelSize second = is_utils ? limited_size(first.height, first.width, factor,
-                                                   checkpoint_min, checkpoint_max, ResizeRule::hf)
-                                    : first;
+  return {first, is_utils ? limited_size(first.height, first.width, factor, checkpoint_min,
+                                         checkpoint_max, ResizeRule::hf)
+                          : first};
+}
 
+VisionInput prepare_image(const Image& image, const SizeWish& wish,
+                          const PreprocessOptions& options, const VisionConfig& vision,
+                          const PreprocessorConfig& preprocessor) {
+  // Settled before any pixel is touched.
+  const auto [first, second] =
+      resized_sizes({image.height, image.width}, wish, options.rule, vision, preprocessor);
   VisionInput input;
   input.normalisation = options.normalisation;
   input.frames.push_back(resized(image, first, options.kernel));

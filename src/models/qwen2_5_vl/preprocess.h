@@ -29,6 +29,14 @@ void check_wish(const SizeWish& wish);
 PixelSize limited_size(std::int64_t height, std::int64_t width, std::int64_t factor,
                        double min_pixels, double max_pixels, ResizeRule rule);
 
+// The sizes a picture is resized to: by the rule that was chosen, then (usually the same once more)
+// by the processor's own. Throws bad_request.
+struct ResizedSizes {
+  PixelSize first, second;
+};
+ResizedSizes resized_sizes(PixelSize original, const SizeWish& wish, ResizeRule rule,
+                           const VisionConfig& vision, const PreprocessorConfig& preprocessor);
+
 VisionInput prepare_image(const Image& image, const SizeWish& wish,
                           const PreprocessOptions& options, const VisionConfig& vision,
                           const PreprocessorConfig& preprocessor);

@@ -6,6 +6,7 @@
 #include "models/qwen2_5_vl/language.h"
 #include "models/qwen2_5_vl/preprocess.h"
 #include "models/qwen2_5_vl/prompt.h"
+#include "models/qwen2_5_vl/scratch.h"
 #include "models/qwen2_5_vl/vision.h"
 #include "models/qwen2_5_vl/weights.h"
 #include "models/qwen2_5_vl/work.h"
@@ -52,6 +53,8 @@ class Qwen25VL final : public Model {
     info_.compute = compute.value_or(is_bf16 ? DType::bf16 : DType::f32);
     info_.vocabulary = text.vocab_size;
     info_.feature_width = text.hidden_size;
+    info_.patch_pixels = config_.vision.patch_size;
+    info_.patches_per_token = config_.vision.spatial_merge_size * config_.vision.spatial_merge_size;
     info_.max_positions = text.max_positions;
     info_.n_vision_layers = config_.vision.depth;
     info_.kv = {text.n_layers, text.n_kv_heads, text.head_dim, info_.compute};
@@ -63,6 +66,13 @@ class Qwen25VL final : public Model {
   VisionInput prepare_image(const Image& image, const SizeWish& wish,
                             const PreprocessOptions& options) const override {
     return qwen2_5_vl::prepare_image(image, wish, options, config_.vision, preprocessor_);
+  }
+
+  Grid image_grid(int width, int height, const SizeWish& wish,
+                  const PreprocessOptions& options) const override {
+    const PixelSize size =
+        resized_sizes({height, width}, wish, options.rule, config_.vision, preprocessor_).second;
+    return {1, size.height / config_.vision.patch_size, size.width / config_.vision.patch_size};
   }
 
   VisionInput prepare_clip(std::int64_t n_frames, const FrameSource& frame, const ClipWish& wish,
@@ -101,6 +111,17 @@ class Qwen25VL final : public Model {
   Work forward_work(std::int64_t n_rows, std::int64_t cache_start,
                     std::int64_t n_logit_rows) const override {
     return qwen2_5_vl::forward_work(config_.text, n_rows, cache_start, n_logit_rows);
+  }
+
+  Scratch encode_scratch(const Backend& backend, const Grid& grid) const override {
+    return qwen2_5_vl::encode_scratch(backend, config_.vision, weights_.vision, grid,
+                                      info_.compute);
+  }
+
+  Scratch forward_scratch(const Backend& backend, std::int64_t n_rows,
+                          std::int64_t n_logit_rows) const override {
+    return qwen2_5_vl::forward_scratch(backend, config_.text, weights_.language, n_rows,
+                                       n_logit_rows, info_.compute);
   }
 
  private:

@@ -19,25 +19,6 @@ namespace {
 
 constexpr float kNormEpsilon = 1e-6f;  // fixed in the reference's tower
 constexpr double kRopeTheta = 10000;
-constexpr std::int64_t kChunkPatches = 2048;
-
-struct RowRange {
-  std::int64_t begin, end;
-};
-
-// Consecutive boundaries joined into ranges of about kChunkPatches rows.
-std::vector<RowRange> chunks_of(const std::vector<std::int64_t>& boundaries) {
-  std::vector<RowRange> chunks;
-  std::int64_t begin = 0;
-  for (std::size_t i = 1; i < boundaries.size(); ++i) {
-    const bool is_last = i + 1 == boundaries.size();
-    if (is_last || boundaries[i + 1] - begin > kChunkPatches) {
-      chunks.push_back({begin, boundaries[i]});
-      begin = boundaries[i];
-    }
-  }
-  return chunks;
-}
 
 class Tower {
  public:
@@ -163,7 +144,9 @@ class Tower {
     b_.linear(attended, block.proj.weight, block.proj.bias, h);
     b_.add(rows, h);
     b_.rms_norm(rows, block.norm2, kNormEpsilon, h);
-    Tensor gate = w_.take(compute_, {n, width}), up = w_.take(compute_, {n, width});
+    Tensor gate = w_.take(compute_, {n, width});
+    const Tensor up =
+        b_.needs_up(block.gate.weight, block.up.weight) ? w_.take(compute_, {n, width}) : Tensor();
     b_.gated_linear(h, {&block.gate.weight, block.gate.bias, gate},
                     {&block.up.weight, block.up.bias, up});
     b_.linear(gate, block.down.weight, block.down.bias, h);

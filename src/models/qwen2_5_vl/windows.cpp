@@ -34,4 +34,18 @@ WindowOrder window_order(std::span<const Grid> grids, const VisionConfig& vision
   return order;
 }
 
+std::vector<RowRange> chunks_of(const std::vector<std::int64_t>& boundaries) {
+  constexpr std::int64_t kChunkPatches = 2048;
+  std::vector<RowRange> chunks;
+  std::int64_t begin = 0;
+  for (std::size_t i = 1; i < boundaries.size(); ++i) {
+    const bool is_last = i + 1 == boundaries.size();
+    if (is_last || boundaries[i + 1] - begin > kChunkPatches) {
+      chunks.push_back({begin, boundaries[i]});
+      begin = boundaries[i];
+    }
+  }
+  return chunks;
+}
+
 }  // namespace qwenvl::qwen2_5_vl

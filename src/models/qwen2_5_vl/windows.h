@@ -20,4 +20,12 @@ struct WindowOrder {
 
 WindowOrder window_order(std::span<const Grid> grids, const VisionConfig& vision);
 
+struct RowRange {
+  std::int64_t begin, end;
+};
+
+// Consecutive boundaries joined into ranges of at most 2048 rows, or of one window: what goes
+// through a layer at a time.
+std::vector<RowRange> chunks_of(const std::vector<std::int64_t>& boundaries);
+
 }  // namespace qwenvl::qwen2_5_vl

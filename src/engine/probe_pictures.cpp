@@ -1,7 +1,7 @@
-// Pictures for benchmarks.
-// Before: bench_stages.cpp.   After: the engine reads them like any file.
+// Pictures for benchmarks and comparisons.
+// Before: bench_stages.cpp, compare_models.cpp.   After: the engine reads them like any file.
 // bench/peers/pictures.py makes the same pixels.
-#include "engine/bench_pictures.h"
+#include "engine/probe_pictures.h"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
-// Requests for benchmarks.
-// Before: bench_stages.cpp.   After: the public Engine.
-#include "engine/bench_requests.h"
+// Requests for benchmarks and comparisons.
+// Before: bench_stages.cpp, compare_models.cpp.   After: the public Engine.
+#include "engine/probe_requests.h"
 
 #include <algorithm>
 
@@ -21,6 +21,8 @@ Request request_of(std::vector<Part> parts, int n_new_tokens) {
   Request request;
   request.messages = {{"user", std::move(parts)}};
   request.sampling.do_sample = false;
+  request.sampling.num_beams = 1;
+  request.sampling.num_return_sequences = 1;
   request.sampling.repetition_penalty = 1;
   request.sampling.max_new_tokens = n_new_tokens;
   request.sampling.eos_token_ids = std::vector<std::int32_t>{};  // nothing ends an answer early
@@ -36,11 +38,15 @@ std::string words_of(const Engine& engine, int n_tokens) {
   return repeated(std::max(1, n_tokens * 10 / std::max(n_of_two, 1)));
 }
 
+Request words_request(const std::string& words, int n_new_tokens) {
+  return request_of({Part::words(words)}, n_new_tokens);
+}
+
 Request text_request(const Engine& engine, int n_prompt_tokens, int n_new_tokens) {
   int n_words = std::max(1, n_prompt_tokens / 2);
   Request request;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    request = request_of({Part::words(repeated(n_words))}, n_new_tokens);
+    request = words_request(repeated(n_words), n_new_tokens);
     const int missing = n_prompt_tokens - static_cast<int>(engine.prompt_ids(request).size());
     const int step = static_cast<int>(engine.tokenize(repeated(n_words + 1), false).size() -
                                       engine.tokenize(repeated(n_words), false).size());

@@ -1,4 +1,5 @@
-// Pictures for benchmarks: the same bytes on every machine, and nothing that compresses or repeats.
+// Pictures for benchmarks and comparisons: the same bytes on every machine, and nothing that
+// compresses or repeats.
 #pragma once
 
 #include "qwenvl/media.h"

@@ -1,4 +1,5 @@
-// Requests for benchmarks: of an exact length, greedy, never ending before the last token.
+// Requests for benchmarks and comparisons: greedy, never ending before the last token, with the
+// scores of the first.
 #pragma once
 
 #include <string>
@@ -11,6 +12,7 @@ namespace qwenvl {
 std::string words_of(const Engine& engine, int n_tokens);
 // Text whose whole prompt has n_prompt_tokens, or as near as the tokenizer and template allow.
 Request text_request(const Engine& engine, int n_prompt_tokens, int n_new_tokens);
+Request words_request(const std::string& words, int n_new_tokens);
 Request picture_request(const Picture& picture, const std::string& words, int n_new_tokens);
 
 // The last event of a request.
