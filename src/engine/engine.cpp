@@ -16,6 +16,7 @@
 #include "engine/guard.h"
 #include "engine/machine.h"
 #include "engine/memory_plan.h"
+#include "engine/open_checkpoint.h"
 #include "engine/scheduler.h"
 #include "media/source.h"
 #include "text/unicode.h"
@@ -80,8 +81,8 @@ struct Engine::Impl {
       : options(o),
         preprocess(preprocess_options(o)),
         loader(loader_of(o)),
-        checkpoint(Checkpoint::open(resolve_model(o.model))),
-        tokenizer(Tokenizer::from_folder(checkpoint.folder())),
+        checkpoint(open_checkpoint(o)),
+        tokenizer(open_tokenizer(o.model)),
         model(make_model(checkpoint, compute_type(o.compute))),
         defaults(
             parse_generation_config(checkpoint.text_of("generation_config.json"),
