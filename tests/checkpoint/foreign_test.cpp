@@ -202,6 +202,15 @@ TEST(ForeignFolder, SettingsThatAreNotReadAreRefused) {
   EXPECT_TRUE(contains(error_of([] { parse_quantization("[", "", "folder"); }), "no JSON object"));
 }
 
+// Deep enough to use up a stack, if printing what was found followed it down.
+TEST(ForeignFolder, SettingsOfEndlessDepthAreRefused) {
+  const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');
+  const std::string config =
+      R"({"quantization_config": {"quant_method": "awq", "bits": )" + deep + "}}";
+  EXPECT_TRUE(contains(error_of([&] { parse_quantization(config, "", "folder"); }),
+                       "folder/config.json: nested deeper than 64 levels"));
+}
+
 TEST(ForeignFolder, OlderGptqFoldersSaySoInAFileOfTheirOwn) {
   const auto scheme =
       parse_quantization("{}", R"({"bits": 4, "group_size": 128, "desc_act": false})", "folder");

@@ -13,6 +13,8 @@ namespace {
 using Json = nlohmann::json;
 using Method = QuantizationScheme::Method;
 
+constexpr int kMaxDepth = 64;  // what prints a value calls itself for each level
+
 // One object of settings, every value checked when it is asked for.
 class Settings {
  public:
@@ -64,7 +66,12 @@ class Settings {
 };
 
 Json parse_object(const std::string& text, const std::string& where) {
-  Json json = Json::parse(text, nullptr, false);
+  const auto check = [&](int depth, Json::parse_event_t, Json&) {
+    if (depth > kMaxDepth)
+      fail(ErrorKind::bad_file, "{}: nested deeper than {} levels", where, kMaxDepth);
+    return true;
+  };
+  Json json = Json::parse(text, check, false);
   if (!json.is_object()) fail(ErrorKind::bad_file, "{}: is no JSON object", where);
   return json;
 }
