@@ -21,13 +21,14 @@ double total(const std::vector<double>& parts) {
 
 void TensorPacker::write_plain(const PlannedTensor& tensor) {
   const std::int64_t width = tensor.stored->row_width(), n_rows = tensor.stored->n_rows();
+  if (width == 0) return;  // there is nothing to write
   const std::int64_t at_once = std::max<std::int64_t>(1, (1 << 20) / width);
   std::vector<float> numbers;
   std::vector<bf16> rounded;
   for (std::int64_t first = 0; first < n_rows; first += at_once) {
     const std::int64_t n = std::min(at_once, n_rows - first);
     numbers.resize(static_cast<std::size_t>(n * width));
-    tensor.stored->read_rows(first, n, numbers.data());
+    read_finite_rows(tensor, first, n, numbers.data());
     if (tensor.plain_type == DType::bf16) {
       rounded.resize(numbers.size());
       std::transform(numbers.begin(), numbers.end(), rounded.begin(), to_bf16);

@@ -20,8 +20,9 @@ class TensorPacker {
                std::function<void(std::int64_t n)> on_numbers)
       : pool_(n_threads), writer_(writer), on_numbers_(std::move(on_numbers)) {}
 
+  // All throw bad_file for numbers that are not finite.
   void write_plain(const PlannedTensor& tensor);
-  // Both return √(Σ (w − w')² / Σ w²) and throw bad_file for numbers that are not finite.
+  // Both return √(Σ (w − w')² / Σ w²).
   // Each number to the nearest:
   double write_packed(const PlannedTensor& tensor);
   // With regard to the inputs; the whole matrix is in memory. `moment` is used up.
