@@ -156,6 +156,8 @@ void Scheduler::encode_next() {
       encode(*job);
     } catch (...) {
       workspace_.trim();
+      // What was read of the tower leaves as after a picture that is done.
+      if (options_.after_encode) options_.after_encode();
       end_job(*job, current_error());
     }
     return;

@@ -74,10 +74,12 @@ struct Parts {
         backend(make_backend("cpu", 1)),
         scheduler(*model, tokenizer, *backend, scheduler_options(n_pages)) {}
 
-  SchedulerOptions scheduler_options(std::int64_t n_pages) const {
+  SchedulerOptions scheduler_options(std::int64_t n_pages) {
     SchedulerOptions options;
     options.kv = model->info().kv;
     options.max_pages = n_pages;
+    options.before_encode = [this] { ++n_before_encode; };
+    options.after_encode = [this] { ++n_after_encode; };
     return options;
   }
 
@@ -126,6 +128,7 @@ struct Parts {
   const Tokenizer tokenizer;
   const std::unique_ptr<Model> model;
   const std::unique_ptr<Backend> backend;
+  int n_before_encode = 0, n_after_encode = 0;  // read when the job has ended
   Scheduler scheduler;
 };
 
@@ -226,6 +229,17 @@ TEST(FailingSteps, AFailingPictureFailsItsJob) {
   job->media[0].n_tokens = 1;
   EXPECT_EQ(parts.run(std::move(job)), "out_of_memory: memory: the system refused an allocation");
   EXPECT_EQ(parts.run(parts.job(20, 30, 1, 1)), "");
+}
+
+// With memory low the tower's weights leave after each picture, and must after one that failed.
+TEST(FailingSteps, AFailingPictureEndsItsTurnOfTheTower) {
+  Parts parts(40);
+  auto job = parts.job(20, 30, 1, 1);
+  job->media.emplace_back();
+  job->media[0].n_tokens = 1;
+  parts.run(std::move(job));
+  EXPECT_EQ(parts.n_before_encode, 1);
+  EXPECT_EQ(parts.n_after_encode, 1);
 }
 
 TEST(FailingSteps, StopStringsThatAreNotTextAreRefusedAtOnce) {
