@@ -52,7 +52,7 @@ SafetensorsWriter::SafetensorsWriter(std::filesystem::path path,
 }
 
 SafetensorsWriter::~SafetensorsWriter() {
-  if (!file_.is_open()) return;
+  if (is_finished_) return;
   file_.close();
   std::error_code ignored;
   std::filesystem::remove(part_, ignored);
@@ -74,6 +74,7 @@ void SafetensorsWriter::finish() {
   std::error_code error;
   if (file_) std::filesystem::rename(part_, path_, error);
   if (!file_ || error) fail_writing();
+  is_finished_ = true;
 }
 
 void SafetensorsWriter::fail_writing() const {

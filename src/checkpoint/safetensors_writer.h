@@ -40,6 +40,7 @@ class SafetensorsWriter {
 
   std::filesystem::path path_, part_;
   std::ofstream file_;
+  bool is_finished_ = false;  // the file has its name
   std::uint64_t missing_bytes_ = 0;
 };
 

@@ -33,6 +33,17 @@ TEST(SafetensorsWriter, WhatIsWrittenIsRead) {
   EXPECT_EQ(metadata.at("format"), "pt");
 }
 
+TEST(SafetensorsWriter, AFileThatCannotHaveItsNameLeavesNothing) {
+  const TemporaryFolder folder;
+  folder.write("a.safetensors/in the way", "");
+  {
+    SafetensorsWriter writer(folder.path() / "a.safetensors", {{"x", DType::u8, {4}}}, {});
+    writer.write(std::vector<std::byte>(4));
+    EXPECT_TRUE(contains(error_of([&] { writer.finish(); }), "cannot be written"));
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder / "a.safetensors.part"));
+}
+
 TEST(SafetensorsWriter, AnUnfinishedFileLeavesNothing) {
   const TemporaryFolder folder;
   {
