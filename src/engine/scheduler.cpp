@@ -129,6 +129,7 @@ void Scheduler::receive() {
 
 // First come, first served: nobody overtakes a job that waits for pages.
 void Scheduler::admit() {
+  if (!waiting_.empty()) limit_vision_cache();  // pixels of those that wait are there already
   while (!waiting_.empty()) {
     Job& job = *waiting_.front();
     if (n_pages_reserved_ + job.n_pages_reserved > options_.max_pages) return;

@@ -33,8 +33,8 @@ float scale_of(int head_dim) { return 1.0f / std::sqrt(static_cast<float>(head_d
 struct Heads {
   int n_kv_heads, group, head_dim;
 };
-constexpr Heads kHeads[] = {{2, 1, 16}, {2, 3, 16},  {1, 8, 16}, {1, 3, 80},
-                            {2, 1, 80}, {1, 8, 128}, {2, 3, 128}};
+constexpr Heads kHeads[] = {{2, 1, 16}, {2, 3, 16}, {1, 8, 16},  {1, 3, 80},
+                            {2, 1, 80}, {1, 3, 22}, {1, 8, 128}, {2, 3, 128}};
 
 // What activations are computed in, and what the cache keeps.
 struct CachedTypes {

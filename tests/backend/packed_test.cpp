@@ -34,6 +34,7 @@ std::vector<PackedCase> packed_cases() {
   cases.push_back({3420, 70, 3});
   cases.push_back({3420, 70, 40});
   cases.push_back({2300, 40, 530});  // more than are multiplied, or expanded, at a time
+  cases.push_back({130, 40, 515});   // and a rest that is too small for tiles
   return cases;
 }
 
