@@ -56,15 +56,20 @@ std::vector<KernelChoice> kernel_choices() {
   const bool has_avx2 =
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
   const bool has_vnni = has_avx512 && __builtin_cpu_supports("avx512vnni");
-  const bool has_amx = has_vnni && __builtin_cpu_supports("avx512bf16") && may_use_amx();
+  const bool has_bf16 = has_vnni && __builtin_cpu_supports("avx512bf16");
+  const bool has_amx = has_bf16 && may_use_amx();
   // The same arithmetic on plain numbers, with byte products of their own.
   static const KernelTable amx =
       with_packed(kernels_avx512, "amx", packed_amx, &bf16_attention_amx, &bf16_linear_amx);
+  static const KernelTable bf16_products =
+      with_packed(kernels_avx512, "avx512_bf16", packed_avx512_vnni, &bf16_attention_avx512,
+                  &bf16_linear_avx512);
   static const KernelTable vnni =
       with_packed(kernels_avx512, "avx512_vnni", packed_avx512_vnni, nullptr, nullptr);
   choices.push_back(
       {&amx, has_amx,
        "needs AMX with INT8 and BF16, allowed by the system, and AVX-512 VNNI and BF16"});
+  choices.push_back({&bf16_products, has_bf16, "needs AVX-512 F, BW, DQ, VL, VNNI, BF16 and FMA"});
   choices.push_back({&vnni, has_vnni, "needs AVX-512 F, BW, DQ, VL, VNNI and FMA"});
   choices.push_back({&kernels_avx512, has_avx512, "needs AVX-512 F, BW, DQ, VL and FMA"});
   choices.push_back({&kernels_avx2, has_avx2, "needs AVX2, FMA and F16C"});

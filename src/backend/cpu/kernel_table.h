@@ -78,10 +78,12 @@ struct Bf16Attention {
 
 // Products of bf16 rows with bf16 weights, in float32.
 struct Bf16Linear {
-  // n ≤ 32 rows of k weights, n_in apart → panel [padded k / 2][32][2], zeros where nothing is.
+  // n ≤ 32 rows of k weights, n_in apart → a panel of 32 · padded k numbers as multiply wants it,
+  // zeros where nothing is. padded k: up to whole 32.
   void (*lay_out)(const bf16* w, std::int64_t n_in, std::int64_t n, std::int64_t k,
                   bf16* panel) noexcept;
-  // c [m, 32] = a [m, padded k] · panelᵀ; whole sixteens of rows of a are readable.
+  // c [m, 32] = a [m, padded k] · panelᵀ; whole sixteens of rows of a are readable, and of c
+  // writable.
   void (*multiply)(const bf16* a, std::int64_t m, std::int64_t padded_k, const bf16* panel,
                    float* c, std::int64_t ldc) noexcept;
 };
@@ -115,8 +117,11 @@ extern const KernelTable kernels_avx2;
 extern const KernelTable kernels_avx512;
 extern const Bf16Attention bf16_attention_amx;
 extern const Bf16Linear bf16_linear_amx;
+extern const Bf16Attention bf16_attention_avx512;
+extern const Bf16Linear bf16_linear_avx512;
 #elif defined(__aarch64__)
 extern const KernelTable kernels_neon;
+extern const Bf16Linear bf16_linear_neon;
 #endif
 
 }  // namespace qwenvl::cpu

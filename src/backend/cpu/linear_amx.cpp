@@ -18,21 +18,8 @@ QWENVL_TARGET_BEGIN(
 namespace qwenvl::cpu {
 namespace {
 
+#include "backend/cpu/bf16_pairs_avx512.inl"
 #include "backend/cpu/tiles_amx.inl"
-
-constexpr std::int64_t kWidth = 32;  // rows of W in a panel
-
-void lay_out(const bf16* w, std::int64_t n_in, std::int64_t n, std::int64_t k,
-             bf16* panel) noexcept {
-  for (std::int64_t half = 0; half < kWidth; half += 16) {  // row after row, as they lie
-    for (std::int64_t i = 0; i < k; i += 32) {
-      const std::int64_t here = k - i < 32 ? k - i : 32;
-      const __mmask32 some = here == 32 ? 0xffffffffu : (1u << here) - 1;
-      lay_out_pairs(reinterpret_cast<const std::byte*>(w + half * n_in + i), 2 * n_in, n - half,
-                    some, panel + i * kWidth + 2 * half, 2 * kWidth);
-    }
-  }
-}
 
 // c = 16 or 32 rows of a · the panel.
 template <bool kBoth>
@@ -79,7 +66,7 @@ void multiply(const bf16* a, std::int64_t m, std::int64_t padded_k, const bf16* 
 
 }  // namespace
 
-constinit const Bf16Linear bf16_linear_amx = {lay_out, multiply};
+constinit const Bf16Linear bf16_linear_amx = {lay_out_panel, multiply};
 
 }  // namespace qwenvl::cpu
 QWENVL_TARGET_END

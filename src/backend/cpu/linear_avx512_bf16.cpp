@@ -1,0 +1,60 @@
+// Matrix products of bf16 weights with the dot products of AVX-512 BF16, for any number of rows: a
+// row's sums are formed in the same order whatever is computed beside it. The instruction adds two
+// products at a time, rounds each sum to even and takes denormals for zeros.
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "backend/cpu/kernel_table.h"
+#include "backend/cpu/target.h"
+
+#if defined(__clang__)
+QWENVL_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")
+#else
+QWENVL_TARGET_BEGIN(
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,prefer-vector-width=512")
+#endif
+namespace qwenvl::cpu {
+namespace {
+
+#include "backend/cpu/bf16_pairs_avx512.inl"
+
+// c = kM rows of a · the panel.
+template <int kM>
+__attribute__((noinline)) void panel_rows(const bf16* a, std::int64_t k, const bf16* panel,
+                                          float* c, std::int64_t ldc) {
+  __m512 low[kM], high[kM];
+  _Pragma("GCC unroll 8") for (int m = 0; m < kM; ++m) low[m] = high[m] = _mm512_setzero_ps();
+  for (std::int64_t i = 0; i < k; i += 2, panel += 2 * kWidth) {
+    const __m512bh w_low = (__m512bh)_mm512_load_si512(panel),
+                   w_high = (__m512bh)_mm512_load_si512(panel + kWidth);
+    _Pragma("GCC unroll 8") for (int m = 0; m < kM; ++m) {
+      const __m512bh x = (__m512bh)same_pair(a + m * k + i);
+      low[m] = _mm512_dpbf16_ps(low[m], x, w_low);
+      high[m] = _mm512_dpbf16_ps(high[m], x, w_high);
+    }
+  }
+  _Pragma("GCC unroll 8") for (int m = 0; m < kM; ++m) {
+    _mm512_storeu_ps(c + m * ldc, low[m]);
+    _mm512_storeu_ps(c + m * ldc + 16, high[m]);
+  }
+}
+
+void multiply(const bf16* a, std::int64_t m, std::int64_t padded_k, const bf16* panel, float* c,
+              std::int64_t ldc) noexcept {
+  std::int64_t t = 0;
+  for (; t + 8 <= m; t += 8) panel_rows<8>(a + t * padded_k, padded_k, panel, c + t * ldc, ldc);
+  for (; t + 4 <= m; t += 4) panel_rows<4>(a + t * padded_k, padded_k, panel, c + t * ldc, ldc);
+  for (; t < m; ++t) panel_rows<1>(a + t * padded_k, padded_k, panel, c + t * ldc, ldc);
+}
+
+}  // namespace
+
+constinit const Bf16Linear bf16_linear_avx512 = {lay_out_panel, multiply};
+
+}  // namespace qwenvl::cpu
+QWENVL_TARGET_END
+
+#endif  // __x86_64__
