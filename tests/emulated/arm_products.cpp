@@ -1,5 +1,8 @@
-// Runs under an emulator: products with packed weights by the dot products of Arm, against the
-// portable ones, bit by bit. Prints how many were compared; exit code 1 when one differs.
+// Runs under an emulator: products with packed weights by the dot products and the matrix products
+// of Arm, against the portable ones, bit by bit; and products of bf16, near the true sums and the
+// same bits however many rows there are. Prints how many were compared; exit code 1 when one
+// differs.
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -7,7 +10,7 @@
 #include <random>
 #include <vector>
 
-#include "backend/cpu/packed_kernels.h"
+#include "backend/cpu/kernel_table.h"
 
 namespace {
 
@@ -26,7 +29,8 @@ std::unique_ptr<T, Free> aligned(std::int64_t n) {
 constexpr std::int64_t kRows = 9;
 
 // How many of the products with 1 to kRows rows differ.
-int count_different(std::mt19937& random, Packing packing, std::int64_t n_in, std::int64_t n_out) {
+int count_different(std::mt19937& random, const PackedKernels& kernels, Packing packing,
+                    std::int64_t n_in, std::int64_t n_out) {
   std::normal_distribution<float> number(0, 1);
   std::vector<float> w(static_cast<std::size_t>(n_out * n_in)),
       x(static_cast<std::size_t>(kRows * n_in));
@@ -68,11 +72,47 @@ int count_different(std::mt19937& random, Packing packing, std::int64_t n_in, st
   p.c = got.data();
   for (p.m = 1; p.m <= kRows; ++p.m) {
     std::fill(got.begin(), got.end(), -1.0f);
-    packed_neon_dotprod.multiply(p);
+    kernels.multiply(p);
     bool is_equal = true;
     for (std::int64_t i = 0; i < panels; ++i) {
       is_equal &= std::memcmp(got.data() + i * p.c_panel, expected.data() + i * p.c_panel,
                               static_cast<std::size_t>(p.m * kPanelRows) * 4) == 0;
+    }
+    n_different += !is_equal;
+  }
+  return n_different;
+}
+
+// The same for products of bf16, with every number of rows of W.
+int count_different_bf16(std::mt19937& random, std::int64_t n_in, std::int64_t n_out) {
+  std::normal_distribution<float> number(0, 1);
+  const std::int64_t k = (n_in + 31) / 32 * 32;
+  const auto a = aligned<bf16>(16 * k), panel = aligned<bf16>(kPanelRows * k);
+  std::vector<bf16> w(static_cast<std::size_t>(n_out * n_in));
+  for (bf16& value : w) value = to_bf16(number(random));
+  for (std::int64_t i = 0; i < 16 * k; ++i) {
+    a.get()[i] = i % k < n_in ? to_bf16(number(random)) : bf16{};
+  }
+  bf16_linear_neon.lay_out(w.data(), n_in, n_out, n_in, panel.get());
+  std::vector<float> all(16 * kPanelRows), got(16 * kPanelRows);
+  bf16_linear_neon.multiply(a.get(), kRows, k, panel.get(), all.data(), kPanelRows);
+  int n_different = 0;
+  for (std::int64_t m = 1; m <= kRows; ++m) {
+    bf16_linear_neon.multiply(a.get(), m, k, panel.get(), got.data(), kPanelRows);
+    bool is_equal =
+        std::memcmp(got.data(), all.data(), static_cast<std::size_t>(m * kPanelRows) * 4) == 0;
+    for (std::int64_t row = 0; row < m * n_out; ++row) {
+      const std::int64_t t = row / n_out, n = row % n_out;
+      double sum = 0, magnitude = 0;
+      for (std::int64_t i = 0; i < n_in; ++i) {
+        const double product = double{to_float(a.get()[t * k + i])} *
+                               to_float(w[static_cast<std::size_t>(n * n_in + i)]);
+        sum += product;
+        magnitude += std::abs(product);
+      }
+      // Every sum of the instruction is within one unit of the true one.
+      is_equal &= std::abs(got[static_cast<std::size_t>(t * kPanelRows + n)] - sum) <=
+                  magnitude * static_cast<double>(n_in) * 0x1p-23;
     }
     n_different += !is_equal;
   }
@@ -87,9 +127,16 @@ int main() {
   for (const Packing packing : {Packing::int8, Packing::int8_grouped, Packing::int4}) {
     for (const std::int64_t n_in : {1, 64, 100, 128, 300, 1000}) {
       for (const std::int64_t n_out : {1, 32, 70}) {
-        n_products += kRows;
-        n_different += count_different(random, packing, n_in, n_out);
+        n_products += 2 * kRows;
+        n_different += count_different(random, packed_neon_dotprod, packing, n_in, n_out);
+        n_different += count_different(random, packed_neon_i8mm, packing, n_in, n_out);
       }
+    }
+  }
+  for (const std::int64_t n_in : {1, 3, 32, 100, 1000}) {
+    for (const std::int64_t n_out : {1, 7, 32}) {
+      n_products += kRows;
+      n_different += count_different_bf16(random, n_in, n_out);
     }
   }
   std::printf("%d products, %d differ\n", n_products, n_different);

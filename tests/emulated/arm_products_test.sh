@@ -15,6 +15,7 @@ cd "$source_dir"
   -isystem "$work/include" -Iinclude -Isrc -Wall -Wextra -Wno-missing-field-initializers -Werror \
   src/backend/cpu/kernels_neon.cpp src/backend/cpu/kernels_portable.cpp \
   src/backend/cpu/packed_portable.cpp src/backend/cpu/packed_neon_dotprod.cpp \
+  src/backend/cpu/packed_neon_i8mm.cpp src/backend/cpu/linear_neon_bf16.cpp \
   src/formats/packed.cpp src/formats/int4_scales.cpp src/core/error.cpp \
   tests/emulated/arm_products.cpp -o "$work/arm_products"
 "$emulator" -cpu max "$work/arm_products"

@@ -39,7 +39,17 @@ bool has_dotprod() {
   constexpr unsigned long kDotProducts = 1ul << 20;  // HWCAP_ASIMDDP
   return getauxval(AT_HWCAP) & kDotProducts;
 #else
-  return true;  // every processor of the other systems we know has them
+  return true;   // every processor of the other systems we know has them
+#endif
+}
+
+bool has_matrix_products() {
+#if defined(__linux__)
+  constexpr unsigned long kInt8 = 1ul << 13, kBf16 = 1ul << 14;  // HWCAP2_I8MM, HWCAP2_BF16
+  constexpr unsigned long kBoth = kInt8 | kBf16;
+  return (getauxval(AT_HWCAP2) & kBoth) == kBoth;
+#else
+  return false;  // some processors of the other systems lack them
 #endif
 }
 #endif
@@ -76,6 +86,10 @@ std::vector<KernelChoice> kernel_choices() {
 #elif defined(__aarch64__)
   static const KernelTable dotprod =
       with_packed(kernels_neon, "neon_dotprod", packed_neon_dotprod, nullptr, nullptr);
+  static const KernelTable i8mm =
+      with_packed(kernels_neon, "neon_i8mm", packed_neon_i8mm, nullptr, &bf16_linear_neon);
+  choices.push_back({&i8mm, has_dotprod() && has_matrix_products(),
+                     "needs matrix products of bytes and of bf16 (i8mm, bf16) and dotprod"});
   choices.push_back({&dotprod, has_dotprod(), "needs byte dot products (dotprod)"});
   choices.push_back({&kernels_neon, true, "every 64-bit Arm processor"});
 #endif

@@ -50,6 +50,7 @@ extern const PackedKernels packed_avx512_vnni;
 extern const PackedKernels packed_amx;
 #elif defined(__aarch64__)
 extern const PackedKernels packed_neon_dotprod;
+extern const PackedKernels packed_neon_i8mm;
 #endif
 
 }  // namespace qwenvl::cpu
