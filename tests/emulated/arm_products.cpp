@@ -133,7 +133,7 @@ int main() {
       }
     }
   }
-  for (const std::int64_t n_in : {1, 3, 32, 100, 1000}) {
+  for (const std::int64_t n_in : {1, 3, 32, 300}) {
     for (const std::int64_t n_out : {1, 7, 32}) {
       n_products += kRows;
       n_different += count_different_bf16(random, n_in, n_out);
