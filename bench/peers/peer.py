@@ -6,6 +6,10 @@ import argparse
 import json
 import time
 
+# Width and height in pixels of what the pictures of `qwenvl bench` become, so that nothing is resized.
+PICTURES = {"encode-512": (504, 504), "encode-1024": (1036, 1036), "encode-1080p": (1932, 1092)}
+SIDES = PICTURES["encode-512"]  # of ttft-512 and batch, too
+
 
 def parse_options(description, files):
     """The options run.py gives; `files` names what stands before them."""
@@ -13,9 +17,10 @@ def parse_options(description, files):
     for name in files:
         parser.add_argument(name)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--side", type=int, default=504, help="of the picture, in pixels")
+    parser.add_argument("--stages", type=lambda text: text.split(","), required=True)
     parser.add_argument("--prompt-tokens", type=int, default=350)
     parser.add_argument("--answer-tokens", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=8, help="pictures answered at once")
     parser.add_argument("--text-tokens", type=int, default=32, help="beside the picture")
     return parser.parse_args()
 
@@ -37,7 +42,11 @@ def ids(n):
     return [100 + i % 900 for i in range(n)]
 
 
-def report(*, load, encode, ttft, prefill, decode, **counts):
-    """Milliseconds of each stage, under the names of `qwenvl bench`, and token counts."""
-    print(json.dumps({"load": load, "encode-512": encode, "ttft-512": ttft, "prefill": prefill,
-                      "decode": decode, **counts}))
+def report(stages, load, times, **counts):
+    """Prints the milliseconds of the stages that are asked for, each measured by times[stage](), and
+    token counts, as one line of JSON."""
+    done = {}
+    for stage in stages:
+        if stage not in done:  # one measurement may bring several
+            done |= times[stage]()
+    print(json.dumps({"load": load, **{stage: done[stage] for stage in stages}, **counts}))

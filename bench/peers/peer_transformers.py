@@ -19,10 +19,10 @@ def main():
         options.model, dtype=torch.bfloat16, attn_implementation="sdpa").eval())
     tokenizer = transformers.AutoTokenizer.from_pretrained(options.model)
     processor = transformers.AutoImageProcessor.from_pretrained(options.model, use_fast=True)
-    picture = Image.fromarray(synthetic_picture(options.side, options.side, 2))
 
-    def pixels():
-        inputs = processor(images=[picture], return_tensors="pt")
+    def pixels(sides, seeds=(2,)):
+        pictures = [Image.fromarray(synthetic_picture(*sides, seed)) for seed in seeds]
+        inputs = processor(images=pictures, return_tensors="pt")
         return inputs["pixel_values"].to(torch.bfloat16), inputs["image_grid_thw"]
 
     def prompt_of(n_picture_tokens, n_text_tokens):
@@ -33,32 +33,42 @@ def main():
         return torch.tensor([picture_ids + tokenizer(peer.words(n_text_tokens))["input_ids"]])
 
     def step(**inputs):
+        """The most likely next tokens [n, 1], and the cache."""
         out = model(use_cache=True, logits_to_keep=1, **inputs)
-        return int(out.logits[0, -1].argmax()), out.past_key_values
+        return out.logits[:, -1:].argmax(-1), out.past_key_values
 
-    values, grid = pixels()
-    n_picture_tokens = int(grid.prod()) // 4
-    model.visual(values, grid_thw=grid)  # touches the weights once
-    encode_ms, _ = peer.milliseconds(lambda: model.visual(values, grid_thw=grid))
+    def read_pictures(seeds):
+        values, grid = pixels(peer.SIDES, seeds)
+        prompt = prompt_of(int(grid[0].prod()) // 4, options.text_tokens).repeat(len(seeds), 1)
+        return *step(input_ids=prompt, pixel_values=values, image_grid_thw=grid), prompt.shape[1]
+
+    def answer(tokens, cache, n_past):
+        for past in range(n_past, n_past + options.answer_tokens - 1):
+            tokens, cache = step(input_ids=tokens, past_key_values=cache,
+                                 cache_position=torch.tensor([past]))
+
+    def encode(stage):
+        values, grid = pixels(peer.PICTURES[stage])
+        return {stage: peer.milliseconds(lambda: model.visual(values, grid_thw=grid))[0]}
 
     def first_token():
-        values, grid = pixels()
-        prompt = prompt_of(n_picture_tokens, options.text_tokens)
-        step(input_ids=prompt, pixel_values=values, image_grid_thw=grid)
-        return prompt.shape[1]
+        return {"ttft-512": peer.milliseconds(lambda: read_pictures([2]))[0]}
 
-    def answer(token, cache):
-        for past in range(options.prompt_tokens, options.prompt_tokens + options.answer_tokens - 1):
-            token, cache = step(input_ids=torch.tensor([[token]]), past_key_values=cache,
-                                cache_position=torch.tensor([past]))
+    def text():
+        prompt = torch.tensor([peer.ids(options.prompt_tokens)])
+        prefill_ms, (token, cache) = peer.milliseconds(lambda: step(input_ids=prompt))
+        answer_ms, _ = peer.milliseconds(lambda: answer(token, cache, options.prompt_tokens))
+        return {"prefill": prefill_ms, "decode": answer_ms / (options.answer_tokens - 1)}
 
-    ttft_ms, n_tokens = peer.milliseconds(first_token)
-    prompt = torch.tensor([peer.ids(options.prompt_tokens)])
-    prefill_ms, (token, cache) = peer.milliseconds(lambda: step(input_ids=prompt))
-    answer_ms, _ = peer.milliseconds(lambda: answer(token, cache))
-    peer.report(load=load_ms, encode=encode_ms, ttft=ttft_ms, prefill=prefill_ms,
-                decode=answer_ms / (options.answer_tokens - 1),
-                picture_tokens=n_picture_tokens, ttft_tokens=n_tokens)
+    def batch():
+        seeds = range(10, 10 + options.batch)
+        return {"batch": peer.milliseconds(lambda: answer(*read_pictures(seeds)))[0]}
+
+    values, grid = pixels(peer.SIDES)
+    model.visual(values, grid_thw=grid)  # touches the weights once
+    peer.report(options.stages, load_ms, {
+        **{stage: lambda stage=stage: encode(stage) for stage in peer.PICTURES},
+        "ttft-512": first_token, "prefill": text, "decode": text, "batch": batch})
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 
     run.py make MODEL FILES             writes the peers' files for a Hugging Face folder, once
     run.py run MODEL FILES --qwenvl build/release/qwenvl --rounds 8 --json out.json --plot out.svg
+    run.py run MODEL FILES --skip "llama.cpp:encode-1080p=takes ten minutes"
 
 A round runs every engine once, in a fresh process and in shuffled order, between two probes of the
 machine (`qwenvl bench machine`). It starts only on an idle machine and counts only when the probes
@@ -23,8 +24,8 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).parent
-STAGES = ["encode-512", "prefill", "ttft-512", "decode"]
-PEER_SIDE = 504           # pixels: what a picture of 512 x 512 becomes for us
+STAGES = ["encode-512", "encode-1024", "encode-1080p", "prefill", "ttft-512", "decode", "batch"]
+ENGINES = ["llama.cpp", "openvino", "transformers"]
 PROBES = ["read_gbps", "int8_gops", "bf16_gops"]
 PROBES_WITHIN = 0.15      # relative difference of the probes before and after a round
 MOST_STEAL = 0.01         # share of processor time taken by the machine's owner
@@ -101,10 +102,18 @@ def own_seconds():
 
 # ---- engines ---------------------------------------------------------------------------------
 
-def peer_command(script, arguments, *files):
-    return [sys.executable, str(HERE / script), *map(str, files), "--threads", str(arguments.threads),
-            "--side", str(PEER_SIDE), "--prompt-tokens", str(arguments.prompt_tokens),
-            "--answer-tokens", str(arguments.answer_tokens)]
+def stages_of(name, arguments):
+    return [stage for stage in arguments.stages if stage not in arguments.skip.get(name, {})]
+
+
+def peer_command(name, arguments, script, *files):
+    return [sys.executable, str(HERE / script), *map(str, files), *sizes_of(arguments), "--stages",
+            ",".join(stages_of(name, arguments))]
+
+
+def sizes_of(arguments):
+    return ["--threads", str(arguments.threads), "--prompt-tokens", str(arguments.prompt_tokens),
+            "--answer-tokens", str(arguments.answer_tokens), "--batch", str(arguments.batch)]
 
 
 def commands_of(arguments):
@@ -113,15 +122,13 @@ def commands_of(arguments):
     for entry in arguments.ours or [f"qwenvl={arguments.model}"]:
         name, _, model = entry.rpartition("=")
         ours[name or pathlib.Path(model).name] = [
-            arguments.qwenvl, "bench", model, "--rounds", "1", "--threads", str(arguments.threads),
-            "--prompt-tokens", str(arguments.prompt_tokens), "--answer-tokens",
-            str(arguments.answer_tokens), "--stages", ",".join(STAGES), "--json", "-"]
-    peers = {
-        "llama.cpp": peer_command("peer_llama.py", arguments, files / LANGUAGE, files / VISION),
-        "openvino": peer_command("peer_openvino.py", arguments, files / openvino_folder(arguments)),
-        "transformers": peer_command("peer_transformers.py", arguments, arguments.model),
-    }
-    return list(ours), {**ours, **{name: peers[name] for name in arguments.engines}}
+            arguments.qwenvl, "bench", model, "--rounds", "1", *sizes_of(arguments), "--stages",
+            ",".join(arguments.stages), "--json", "-"]
+    peers = {"llama.cpp": ["peer_llama.py", files / LANGUAGE, files / VISION],
+             "openvino": ["peer_openvino.py", files / openvino_folder(arguments)],
+             "transformers": ["peer_transformers.py", arguments.model]}
+    return list(ours), {**ours, **{name: peer_command(name, arguments, *peers[name])
+                                   for name in arguments.engines if stages_of(name, arguments)}}
 
 
 def last_json(text):
@@ -267,14 +274,22 @@ def run(arguments):
     rounds = run_rounds(arguments, commands)
     rows = summary_of(rounds, ours)
     print_table(rows)
+    print_skipped(arguments)
     for number, turns in enumerate(rounds):
         for name, one in turns.items():
             if one["reasons"]:
                 print(f"round {number + 1}, {name}: does not count: {'; '.join(one['reasons'])}")
     if arguments.json:
-        arguments.json.write_text(json.dumps({"summary": rows, "rounds": rounds}, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(
+            {"summary": rows, "not_measured": arguments.skip, "rounds": rounds}, indent=1) + "\n")
     if arguments.plot:
         arguments.plot.write_text(plot_of(rows))
+
+
+def print_skipped(arguments):
+    for engine in arguments.engines:
+        for stage, reason in arguments.skip.get(engine, {}).items():
+            print(f"{stage}, {engine}: not measured: {reason}")
 
 
 def at_least(low):
@@ -286,13 +301,25 @@ def at_least(low):
     return parse
 
 
-def engine_list(text):
-    names = text.split(",")
-    for name in names:
-        if name not in ("llama.cpp", "openvino", "transformers"):
-            raise argparse.ArgumentTypeError(
-                f"'{name}' is not one of llama.cpp, openvino, transformers")
-    return names
+def some_of(known):
+    def parse(text):
+        names = text.split(",")
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"'{name}' is not one of {', '.join(known)}")
+        return names
+    return parse
+
+
+def skipped_stage(text):
+    """'llama.cpp:encode-1080p=takes minutes' → engine, stage, reason."""
+    place, _, reason = text.partition("=")
+    engine, _, stage = place.partition(":")
+    if engine not in ENGINES or stage not in STAGES or not reason:
+        raise argparse.ArgumentTypeError(
+            f"found '{text}', expected ENGINE:STAGE=REASON with one of {', '.join(ENGINES)} and one "
+            f"of {', '.join(STAGES)}")
+    return engine, stage, reason
 
 
 def main():
@@ -304,8 +331,8 @@ def main():
         command.set_defaults(call=call)
         command.add_argument("model", type=pathlib.Path, help="Hugging Face folder")
         command.add_argument("files", type=pathlib.Path, help="folder of the peers' files")
-        command.add_argument("--engines", type=engine_list, default=engine_list(
-            "llama.cpp,openvino,transformers"), help="some of llama.cpp,openvino,transformers")
+        command.add_argument("--engines", type=some_of(ENGINES), default=ENGINES,
+                             help="some of " + ",".join(ENGINES))
         command.add_argument("--openvino-weights", choices=("int4", "int8"), default="int4")
     runner.add_argument("--qwenvl", default="build/release/qwenvl")
     runner.add_argument("--ours", action="append", metavar="NAME=MODEL",
@@ -315,12 +342,23 @@ def main():
     runner.add_argument("--threads", type=at_least(1), default=len(os.sched_getaffinity(0)))
     runner.add_argument("--prompt-tokens", type=at_least(1), default=350)
     runner.add_argument("--answer-tokens", type=at_least(2), default=64)
+    runner.add_argument("--batch", type=at_least(1), default=8, help="pictures answered at once")
+    runner.add_argument("--stages", type=some_of(STAGES), default=STAGES,
+                        help="some of " + ",".join(STAGES))
+    runner.add_argument("--skip", action="append", type=skipped_stage, default=[],
+                        metavar="ENGINE:STAGE=REASON",
+                        help="what a peer is not asked for, and why; may be given several times")
     runner.add_argument("--seed", type=int, default=1, help="of the order of engines")
     runner.add_argument("--patience", type=at_least(0), default=120, help="seconds to wait for idleness")
     runner.add_argument("--busy", action="store_true", help="start although other things run")
     runner.add_argument("--json", type=pathlib.Path)
     runner.add_argument("--plot", type=pathlib.Path)
     arguments = parser.parse_args()
+    if "skip" in arguments:
+        skip = {}
+        for engine, stage, reason in arguments.skip:
+            skip.setdefault(engine, {})[stage] = reason
+        arguments.skip = skip
     arguments.call(arguments)
 
 
