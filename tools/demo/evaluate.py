@@ -3,11 +3,12 @@
 
     evaluate.py --checkpoint FOLDER --items FOLDER --out results.json
                 [--program build/release/qwenvl] [--transformers] [--count 200] [--skills A,B]
-                [--bfloat16] [--jobs N]
+                [--bfloat16] [--quantised NAME=FOLDER]… [--jobs N]
 
 The items folder (pictures as PNG, items.jsonl) is written when it does not exist yet, and is good
 for any other program. Answers are greedy, in float32; --bfloat16 asks qwenvl a second time in the
-arithmetic it takes by itself. Every answer is noted at once in results.answers.jsonl; a later run
+arithmetic it takes by itself. --quantised asks it for a folder that `qwenvl quantize` wrote from the
+checkpoint, in that arithmetic, too, and says how many points are lost. Every answer is noted at once in results.answers.jsonl; a later run
 asks only what is not there for this checkpoint and these items.
 Both engines are asked one item at a time, several items side by side: batches would be no faster on
 a processor, and padding might cost a token.
@@ -70,7 +71,7 @@ def read_items(folder, skills, count):
 
 def ask_qwenvl(options, record):
     """(answer, token ids) of one item."""
-    command = [str(options.program), "ask", "--model", str(options.checkpoint), "--json"]
+    command = [str(options.program), "ask", "--model", str(options.model), "--json"]
     command += ["--greedy", "--compute", options.compute, "--max-new-tokens", str(LONGEST)]
     command += ["--system", SYSTEM]
     frames = [(options.items / name).resolve() for name in record["frames"]]
@@ -255,6 +256,25 @@ def summary(records, answers, ends):
     return results
 
 
+def points_lost(results, engine, against):
+    """Hundredths lost in the mean over the skills that both were asked for."""
+    lost = [
+        row[against] - row[engine]
+        for row in results["skills"].values()
+        if row[engine] is not None and row[against] is not None
+    ]
+    return 100 * sum(lost) / len(lost) if lost else None
+
+
+def named_folder(text):
+    name, _, folder = text.partition("=")
+    if not name or not (Path(folder) / "model.safetensors").exists():
+        raise argparse.ArgumentTypeError(
+            f"found '{text}', expected NAME=FOLDER of a folder that qwenvl quantize wrote"
+        )
+    return name, Path(folder)
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
@@ -264,6 +284,14 @@ def parse():
     add("--program", type=Path, help="the qwenvl program")
     add("--transformers", action="store_true", help="measure with transformers too")
     add("--bfloat16", action="store_true", help="ask qwenvl in bfloat16, too, for information")
+    add(
+        "--quantised",
+        action="append",
+        type=named_folder,
+        default=[],
+        metavar="NAME=FOLDER",
+        help="ask qwenvl for this folder in bfloat16, too; may be given several times",
+    )
     add("--count", type=int, default=200, help="items of each skill")
     add("--skills", default=",".join(SKILLS))
     add("--split", choices=SPLITS, default="held_out")
@@ -275,27 +303,33 @@ def parse():
         parser.error(f"no skill {', '.join(unknown)}; there are {', '.join(SKILLS)}")
     if not options.program and not options.transformers:
         parser.error("nothing to measure: give --program, --transformers or both")
-    if options.bfloat16 and not options.program:
-        parser.error("--bfloat16: asks qwenvl, so give --program")
+    if (options.bfloat16 or options.quantised) and not options.program:
+        parser.error("--bfloat16 and --quantised: ask qwenvl, so give --program")
+    if len(dict(options.quantised)) < len(options.quantised):
+        parser.error("--quantised: found a name twice")
     if options.jobs < 1:
         parser.error("--jobs: expected 1 or more")
     return options
 
 
 def engines(options):
-    """Name: how to ask it; qwenvl in float32 first, because targets are judged by the first."""
+    """Name: the folder, and how to ask for it; qwenvl in float32 first, because targets are judged
+    by the first."""
 
-    def qwenvl(compute):
-        computing = argparse.Namespace(**vars(options), compute=compute)
-        return lambda records: qwenvl_answers(computing, records)
+    def qwenvl(compute, model=options.checkpoint):
+        asking = argparse.Namespace(**vars(options), compute=compute, model=model)
+        return model, lambda records: qwenvl_answers(asking, records)
 
     asked = {}
     if options.program:
         asked[FLOAT32] = qwenvl("float32")
     if options.transformers:
-        asked[REFERENCE] = lambda records: reference_answers(options, records)
+        stream = lambda records: reference_answers(options, records)  # noqa: E731
+        asked[REFERENCE] = options.checkpoint, stream
     if options.bfloat16:
         asked[BFLOAT16] = qwenvl("bfloat16")
+    for name, folder in options.quantised:
+        asked[f"qwenvl {name}"] = qwenvl("bfloat16", folder)
     return asked
 
 
@@ -307,13 +341,17 @@ def main():
     if not records:
         raise SystemExit(f"evaluate: {options.items} has no items of {', '.join(options.skills)}")
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    known = AnswerFile(options.out.with_suffix(".answers.jsonl"), options.checkpoint)
+    kept = options.out.with_suffix(".answers.jsonl")
     answers = {
-        engine: collect(known, engine, records, stream)
-        for engine, stream in engines(options).items()
+        engine: collect(AnswerFile(kept, folder), engine, records, stream)
+        for engine, (folder, stream) in engines(options).items()
     }
     generation = json.loads((options.checkpoint / "generation_config.json").read_text())
     results = summary(records, answers, generation["eos_token_id"])
+    against = BFLOAT16 if options.bfloat16 else FLOAT32
+    results["points_lost"] = {
+        name: points_lost(results, f"qwenvl {name}", against) for name, _ in options.quantised
+    }
     options.out.write_text(json.dumps(results, indent=1) + "\n")
     print(results_table(results))
 

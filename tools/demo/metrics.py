@@ -246,3 +246,7 @@ def agreement_lines(results):
             f"In bfloat16, which qwenvl takes by itself, it gives the tokens of its float32 run on "
             f"{same} of {compared} items, {same / compared:.1%}."
         )
+    for name, lost in results.get("points_lost", {}).items():
+        if lost is not None:
+            yield ""
+            yield f"Quantised as `{name}`: {lost:+.2f} points lost, the mean over all skills."

@@ -6,7 +6,7 @@ import unittest
 from pathlib import Path
 
 try:
-    from evaluate import AnswerFile, collect, same_tokens
+    from evaluate import AnswerFile, collect, points_lost, same_tokens
 except ImportError as missing:
     raise unittest.SkipTest(f"no packages to draw with: {missing}")
 
@@ -54,6 +54,15 @@ class Answers(unittest.TestCase):
     def test_tokens_are_compared_without_the_end(self):
         one, other = {"a": ("x", [1, 9]), "b": ("x", [1])}, {"a": ("x", [1]), "b": None}
         self.assertEqual(same_tokens(["a", "b"], one, other, [9]), [True])
+
+    def test_points_are_lost_in_the_mean_over_skills_that_both_answered(self):
+        skills = {
+            "read": {"qwenvl": 0.99, "qwenvl int8": 0.98},
+            "count": {"qwenvl": 0.5, "qwenvl int8": 0.53},
+            "point": {"qwenvl": 0.5, "qwenvl int8": None},
+        }
+        self.assertAlmostEqual(points_lost({"skills": skills}, "qwenvl int8", "qwenvl"), -1.0)
+        self.assertIsNone(points_lost({"skills": {}}, "qwenvl int8", "qwenvl"))
 
 
 if __name__ == "__main__":
