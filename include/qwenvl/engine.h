@@ -206,7 +206,7 @@ struct EngineOptions {
   std::size_t max_memory_bytes = 0;
   int max_batch_sequences = 64;          // sequences computed in one step; a request that has more
                                          // (beams, choices) is computed alone
-  int prefill_chunk_tokens = 512;        // rows per prefill step: bounds the scratch memory
+  int prefill_chunk_tokens = 384;        // rows per prefill step: bounds the scratch memory
   std::string loader = "qwen_vl_utils";  // "qwen_vl_utils" | "hf": alpha and EXIF handling
   std::string resize_kernel = "pillow";  // "pillow" (13) | "pillow12" (until 12) | "torch_int16"
   // How sizes are chosen: "qwen_vl_utils" | "qwen_vl_utils11" (until 0.0.11: a clip's frames are

@@ -120,6 +120,20 @@ class Backend {
     silu_mul(gate.out, up.out);
   }
 
+  // Whether feed_forward needs gate.out; else it may be empty, and so may up.out.
+  virtual bool needs_gated(const Weight& /*gate*/, const Weight& /*up*/,
+                           const Weight& /*down*/) const {
+    return true;
+  }
+
+  // down.out = what linear makes of gated_linear's gate.out. What gate.out and up.out then hold is
+  // not stated.                                                     x [T, n_in]
+  virtual void feed_forward(Tensor x, const LinearPart& gate, const LinearPart& up,
+                            const LinearPart& down) {
+    gated_linear(x, gate, up);
+    linear(gate.out, *down.weight, down.bias, down.out);
+  }
+
   // x += y, rounded.                                                [T, H]
   virtual void add(Tensor x, Tensor y) = 0;
 
@@ -150,6 +164,11 @@ class Backend {
 
   // Memory that `linear` keeps for n_rows rows of the type, and that attention keeps: at most.
   virtual std::int64_t linear_bytes(std::int64_t n_rows, const Weight& w, DType type) const = 0;
+  // Of feed_forward that does not need gate.out, besides linear_bytes of gate and up.
+  virtual std::int64_t feed_forward_bytes(std::int64_t /*n_rows*/, const Weight& /*gate*/,
+                                          const Weight& /*down*/, DType /*type*/) const {
+    return 0;
+  }
   virtual std::int64_t attention_bytes(std::int64_t n_rows, std::int64_t width,
                                        DType type) const = 0;
 

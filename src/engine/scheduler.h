@@ -56,7 +56,7 @@ struct SchedulerOptions {
   std::int64_t max_pages = 0;
   std::int64_t room_bytes = std::numeric_limits<std::int64_t>::max();  // of all requests together
   int max_batch_sequences = 64;
-  int prefill_chunk_tokens = 512;
+  int prefill_chunk_tokens = 384;
   std::size_t vision_cache_bytes = 0;
   std::function<void()> before_encode, after_encode;  // called where set
 };

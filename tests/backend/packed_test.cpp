@@ -158,6 +158,33 @@ TEST_P(OnPackedKernels, gated_products_have_the_bits_of_the_single_steps) {
   }
 }
 
+TEST_P(OnPackedKernels, a_feed_forward_step_has_the_bits_of_its_parts) {
+  for (const Packing packing : kPackings) {
+    for (const Packing down_packing : kPackings) {
+      for (const DType compute : kComputeTypes) {
+        for (const PackedCase& c : {PackedCase{300, 70, 1}, {129, 300, 5}, {300, 128, 530}}) {
+          const PackedMatrix gate(random, packing, c.n_out, c.n_in),
+              up(random, packing, c.n_out, c.n_in), down(random, down_packing, c.n_in, c.n_out);
+          const std::vector<float> bias = random_vector(random, c.n_in);
+          const Numbers x = random_numbers(random, compute, c.rows, c.n_in, 2, 1);
+          Numbers gated(compute, c.rows, c.n_out), spare(compute, c.rows, c.n_out);
+          cpu->gated_linear(x, {&gate.weight, {}, gated}, {&up.weight, {}, spare});
+          const Numbers expected = product(*cpu, gated, down, bias);
+          Numbers got(compute, c.rows, c.n_in, 3);
+          const bool needs_gated = cpu->needs_gated(gate.weight, up.weight, down.weight);
+          EXPECT_EQ(needs_gated, down_packing == Packing::int8);
+          const auto out = [&](const Numbers& n) { return needs_gated ? n.tensor() : Tensor(); };
+          cpu->feed_forward(x, {&gate.weight, {}, out(gated)}, {&up.weight, {}, out(spare)},
+                            {&down.weight, bias, got});
+          EXPECT_EQ(bits_of(got), bits_of(expected))
+              << name_of(down_packing) << " after " << describe(c, packing, compute);
+          EXPECT_TRUE(got.gap_is_untouched());
+        }
+      }
+    }
+  }
+}
+
 TEST_P(OnPackedKernels, a_packed_row_does_not_depend_on_the_rows_beside_it) {
   for (const Packing packing : kPackings) {
     const PackedMatrix w(random, packing, 100, 700);

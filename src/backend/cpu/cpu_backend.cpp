@@ -105,6 +105,19 @@ class CpuBackend final : public Backend {
     }
   }
 
+  bool needs_gated(const Weight& gate, const Weight& up, const Weight& down) const override {
+    return needs_up(gate, up) || !cpu::PackedLinear::can_feed_forward(gate, up, down);
+  }
+
+  void feed_forward(Tensor x, const LinearPart& gate, const LinearPart& up,
+                    const LinearPart& down) override {
+    if (needs_gated(*gate.weight, *up.weight, *down.weight)) {
+      Backend::feed_forward(x, gate, up, down);
+    } else {
+      packed_.feed_forward(x, gate, up, down);
+    }
+  }
+
   void add(Tensor x, Tensor y) override {
     for_rows(x.rows(), [&](std::int64_t t, int) {
       rows(x.type).add(row_of(x, t), row_of(y, t), x.row_width());
@@ -170,6 +183,11 @@ class CpuBackend final : public Backend {
     const std::int64_t block = std::max(kWeightBlockBytes, kernels_.tile_weights * row);
     return std::min(n_rows * row, std::max(kRowChunk * row, kRowBlockBytes)) +
            n_threads * (block + kRowChunk * (block / row + 16) * kFloat);
+  }
+
+  std::int64_t feed_forward_bytes(std::int64_t n_rows, const Weight& gate, const Weight& down,
+                                  DType type) const override {
+    return packed_.feed_forward_bytes(n_rows, gate, down, type);
   }
 
   std::int64_t attention_bytes(std::int64_t n_rows, std::int64_t width, DType type) const override {

@@ -54,38 +54,63 @@ const RowKernels& PackedLinear::rows(DType type) const {
 
 // ---- activations -------------------------------------------------------------------------------
 
-PackedProduct PackedLinear::quantise(const Tensor& x, const Weight& w) {
+PackedLinear::Room PackedLinear::room_for(std::int64_t m, const Weight& w,
+                                          Activations& memory) const {
+  Room room{};
+  room.m = m;
+  room.k = padded_to_blocks(w.n_in);
+  room.is_grouped = is_grouped(w.packing);
+  room.n_scales = room.is_grouped ? room.k / kBlock : 1;
+  room.is_tiled = takes_tiles(m);
+  const std::int64_t n_sums = room.k / kSubGroup;
+  room.q =
+      reinterpret_cast<std::int8_t*>(memory.numbers.floats((m + 15) / 16 * 16 * room.k / kFloat));
+  room.scales = memory.scales.floats(m * (2 * room.n_scales + n_sums));
+  room.sums = reinterpret_cast<std::int32_t*>(room.scales + m * room.n_scales);
+  room.totals = room.sums + m * n_sums;
+  return room;
+}
+
+PackedProduct PackedLinear::product_of(const Room& room) {
   PackedProduct p{};
-  p.m = x.rows();
-  p.k = padded_to_blocks(w.n_in);
-  p.n_scales = is_grouped(w.packing) ? p.k / kBlock : 1;
-  const std::int64_t n_sums = p.k / kSubGroup, per_scale = n_sums / p.n_scales;
-  const bool is_tiled = takes_tiles(p.m);
-  std::int8_t* q =
-      reinterpret_cast<std::int8_t*>(activations_.floats((p.m + 15) / 16 * 16 * p.k / kFloat));
-  float* scales = scales_.floats(p.m * (2 * p.n_scales + n_sums));
-  std::int32_t* sums = reinterpret_cast<std::int32_t*>(scales + p.m * p.n_scales);
-  std::int32_t* totals = sums + p.m * n_sums;
-  pool_.parallel_for(p.m, [&](std::int64_t t, int thread) {
-    float* row = scratch_[static_cast<std::size_t>(thread)].row.floats(w.n_in + p.k / kFloat);
-    rows(x.type).widen(row_of(x, t), w.n_in, row);
-    std::int8_t* bytes = is_tiled ? reinterpret_cast<std::int8_t*>(row + w.n_in) : q + t * p.k;
-    kernels_.packed->quantise(row, w.n_in, is_grouped(w.packing), bytes, scales + t * p.n_scales,
-                              sums + t * n_sums);
-    for (std::int64_t i = 0; i < p.n_scales; ++i) {
-      const std::int32_t* first = sums + t * n_sums + i * per_scale;
-      totals[t * p.n_scales + i] = std::accumulate(first, first + per_scale, 0);
-    }
-    if (!is_tiled) return;
-    for (std::int64_t i = 0; i < p.k; i += 64) {
-      std::copy_n(bytes + i, 64, q + t / 16 * 16 * p.k + i * 16 + t % 16 * 64);
-    }
-  });
-  p.a = q;
-  p.a_scales = scales;
-  p.a_sums = sums;
-  p.a_totals = totals;
+  p.a = room.q;
+  p.a_scales = room.scales;
+  p.a_sums = room.sums;
+  p.a_totals = room.totals;
+  p.m = room.m;
+  p.k = room.k;
+  p.n_scales = room.n_scales;
   return p;
+}
+
+// n numbers of row t from a block on; spare holds them while they are put into tiles.
+void PackedLinear::quantise_row(const Room& room, std::int64_t t, std::int64_t first_block,
+                                const float* row, std::int64_t n, std::int8_t* spare) const {
+  const std::int64_t n_sums = room.k / kSubGroup, per_scale = n_sums / room.n_scales;
+  const std::int64_t first = first_block * kBlock, end = first + padded_to_blocks(n);
+  float* scales = room.scales + t * room.n_scales + first_block;
+  std::int32_t* sums = room.sums + t * n_sums + first_block * (kBlock / kSubGroup);
+  std::int8_t* bytes = room.is_tiled ? spare : room.q + t * room.k + first;
+  kernels_.packed->quantise(row, n, room.is_grouped, bytes, scales, sums);
+  const std::int64_t n_scales = room.is_grouped ? (end - first) / kBlock : 1;
+  for (std::int64_t i = 0; i < n_scales; ++i) {
+    const std::int32_t* from = sums + i * per_scale;
+    room.totals[t * room.n_scales + first_block + i] = std::accumulate(from, from + per_scale, 0);
+  }
+  if (!room.is_tiled) return;
+  for (std::int64_t i = first; i < end; i += 64) {
+    std::copy_n(bytes + i - first, 64, room.q + t / 16 * 16 * room.k + i * 16 + t % 16 * 64);
+  }
+}
+
+PackedProduct PackedLinear::quantise(const Tensor& x, const Weight& w) {
+  const Room room = room_for(x.rows(), w, activations_);
+  pool_.parallel_for(room.m, [&](std::int64_t t, int thread) {
+    float* row = scratch_[static_cast<std::size_t>(thread)].row.floats(w.n_in + room.k / kFloat);
+    rows(x.type).widen(row_of(x, t), w.n_in, row);
+    quantise_row(room, t, 0, row, w.n_in, reinterpret_cast<std::int8_t*>(row + w.n_in));
+  });
+  return product_of(room);
 }
 
 // ---- tasks -------------------------------------------------------------------------------------
@@ -144,10 +169,11 @@ void PackedLinear::run_task(const PackedProduct& x, const Task& task, const Tens
   }
 }
 
-void PackedLinear::linears(Tensor x, std::span<const LinearPart> parts) {
+std::vector<PackedLinear::Task> PackedLinear::tasks_of(std::span<const LinearPart> parts,
+                                                       std::int64_t m) const {
   std::int64_t panels = 0;
   for (const LinearPart& part : parts) panels += n_panels(part.weight->n_out);
-  const std::int64_t per_task = panels_per_task(panels, std::min(kRowsAtOnce, x.rows()));
+  const std::int64_t per_task = panels_per_task(panels, m);
   std::vector<Task> tasks;
   for (const LinearPart& part : parts) {
     const std::int64_t n = n_panels(part.weight->n_out);
@@ -155,18 +181,51 @@ void PackedLinear::linears(Tensor x, std::span<const LinearPart> parts) {
       tasks.push_back({&part, first, std::min(per_task, n - first)});
     }
   }
+  return tasks;
+}
+
+void PackedLinear::run_tasks(const PackedProduct& x, std::span<const Task> tasks,
+                             std::int64_t first_row) {
+  pool_.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t i, int thread) {
+    const Task& task = tasks[static_cast<std::size_t>(i)];
+    run_task(x, task, task.part->out.slice_rows(first_row, x.m),
+             scratch_[static_cast<std::size_t>(thread)]);
+  });
+}
+
+void PackedLinear::linears(Tensor x, std::span<const LinearPart> parts) {
+  const std::vector<Task> tasks = tasks_of(parts, std::min(kRowsAtOnce, x.rows()));
   for (std::int64_t begin = 0; begin < x.rows(); begin += kRowsAtOnce) {
     const std::int64_t n = std::min(kRowsAtOnce, x.rows() - begin);
-    const PackedProduct quantised = quantise(x.slice_rows(begin, n), *parts[0].weight);
-    pool_.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t i, int thread) {
-      const Task& task = tasks[static_cast<std::size_t>(i)];
-      run_task(quantised, task, task.part->out.slice_rows(begin, n),
-               scratch_[static_cast<std::size_t>(thread)]);
-    });
+    run_tasks(quantise(x.slice_rows(begin, n), *parts[0].weight), tasks, begin);
   }
 }
 
-// The same panels of both, so that silu(gate) · up is formed where the products still are.
+// ---- gated products ----------------------------------------------------------------------------
+
+// The same panels of both, so that silu(gate) · up is formed where the products still are. out
+// begins at the first of the task's panels.
+void PackedLinear::store_gated_task(const PackedProduct& x, const LinearPart& gate,
+                                    const LinearPart& up, const Task& panels, const Tensor& out,
+                                    Scratch& scratch) {
+  const Weight& w = *gate.weight;
+  const std::int64_t block = rows_at_once(x, w.packing);
+  for (std::int64_t t = 0; t < x.m; t += block) {
+    const Tensor to = out.slice_rows(t, std::min(block, x.m - t));
+    const std::int64_t first = panels.first;
+    const PackedProduct g = product_of(x, w, first, panels.n, t, to.rows(), scratch, 0);
+    const PackedProduct u = product_of(x, *up.weight, first, panels.n, t, to.rows(), scratch, 1);
+    kernels_.packed->multiply(g);
+    kernels_.packed->multiply(u);
+    for (std::int64_t i = 0; i < panels.n; ++i) {
+      rows(to.type).store_gated(g.c + i * g.c_panel, u.c + i * u.c_panel, kPanelRows, to.rows(),
+                                bias_of(gate, first + i), bias_of(up, first + i),
+                                width_of(w, first + i), columns_of(to, i),
+                                to.row_stride * static_cast<std::int64_t>(size_of(to.type)));
+    }
+  }
+}
+
 void PackedLinear::gated_linear(Tensor x, const LinearPart& gate, const LinearPart& up) {
   const Weight& w = *gate.weight;
   const std::int64_t panels = n_panels(w.n_out);
@@ -174,34 +233,101 @@ void PackedLinear::gated_linear(Tensor x, const LinearPart& gate, const LinearPa
     const Tensor out = gate.out.slice_rows(begin, std::min(kRowsAtOnce, x.rows() - begin));
     const PackedProduct quantised = quantise(x.slice_rows(begin, out.rows()), w);
     const std::int64_t per_task = panels_per_task(panels, quantised.m) / 2;
-    const std::int64_t block = rows_at_once(quantised, w.packing);
-    pool_.parallel_for((panels + per_task - 1) / per_task, [&](std::int64_t task, int thread) {
-      Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
-      const std::int64_t first = task * per_task, n = std::min(per_task, panels - first);
-      for (std::int64_t t = 0; t < quantised.m; t += block) {
-        const Tensor to = out.slice_rows(t, std::min(block, quantised.m - t));
-        const PackedProduct g = product_of(quantised, w, first, n, t, to.rows(), scratch, 0);
-        const PackedProduct u =
-            product_of(quantised, *up.weight, first, n, t, to.rows(), scratch, 1);
-        kernels_.packed->multiply(g);
-        kernels_.packed->multiply(u);
-        for (std::int64_t i = 0; i < n; ++i) {
-          rows(to.type).store_gated(g.c + i * g.c_panel, u.c + i * u.c_panel, kPanelRows, to.rows(),
-                                    bias_of(gate, first + i), bias_of(up, first + i),
-                                    width_of(w, first + i), columns_of(to, first + i),
-                                    to.row_stride * static_cast<std::int64_t>(size_of(to.type)));
-        }
-      }
+    pool_.parallel_for((panels + per_task - 1) / per_task, [&](std::int64_t i, int thread) {
+      const Task task{&gate, i * per_task, std::min(per_task, panels - i * per_task)};
+      const std::int64_t first = task.first * kPanelRows;
+      store_gated_task(quantised, gate, up, task,
+                       out.slice_columns(first, std::min(task.n * kPanelRows, w.n_out - first)),
+                       scratch_[static_cast<std::size_t>(thread)]);
     });
   }
 }
 
+bool PackedLinear::can_feed_forward(const Weight& gate, const Weight& up, const Weight& down) {
+  return gate.is_packed() && gate.packing == up.packing && down.is_packed() &&
+         is_grouped(down.packing);
+}
+
+// Panels of gate and of up in a task: whole blocks of what follows.
+std::int64_t PackedLinear::gated_panels_per_task(std::int64_t panels, std::int64_t m) const {
+  constexpr std::int64_t kPanelsOfBlock = kBlock / kPanelRows;
+  return std::max<std::int64_t>(1, panels_per_task(panels, m) / 2 / kPanelsOfBlock) *
+         kPanelsOfBlock;
+}
+
+// silu(gate) · up, rounded as gated_linear rounds it, → quantised activations.
+void PackedLinear::gate_into(const PackedProduct& x, const LinearPart& gate, const LinearPart& up,
+                             DType type, const Room& room) {
+  const Weight& w = *gate.weight;
+  const std::int64_t panels = n_panels(w.n_out), per_task = gated_panels_per_task(panels, x.m);
+  pool_.parallel_for((panels + per_task - 1) / per_task, [&](std::int64_t task, int thread) {
+    Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
+    const std::int64_t first = task * per_task, last = std::min(panels, first + per_task);
+    const std::int64_t width = std::min(w.n_out, last * kPanelRows) - first * kPanelRows;
+    const Tensor gated(
+        scratch.gated.floats((x.m * width * static_cast<std::int64_t>(size_of(type)) + kFloat - 1) /
+                             kFloat),
+        type, {x.m, width});
+    // Many rows: half a block at a time, so that the products stay in the second-level cache.
+    const std::int64_t step = takes_tiles(x.m) ? kPanelsPerTask / 2 : per_task;
+    for (std::int64_t panel = first; panel < last; panel += step) {
+      const Task some{&gate, panel, std::min(step, last - panel)};
+      const std::int64_t column = (panel - first) * kPanelRows;
+      store_gated_task(x, gate, up, some, gated.slice_columns(column, width - column), scratch);
+    }
+    const std::int64_t spare = padded_to_blocks(width) / kFloat;
+    for (std::int64_t t = 0; t < x.m; ++t) {
+      float* row = scratch.row.floats(width + spare);
+      rows(type).widen(row_of(gated, t), width, row);
+      quantise_row(room, t, first * kPanelRows / kBlock, row, width,
+                   reinterpret_cast<std::int8_t*>(row + width));
+    }
+  });
+}
+
+void PackedLinear::feed_forward(Tensor x, const LinearPart& gate, const LinearPart& up,
+                                const LinearPart& down) {
+  const std::vector<Task> tasks = tasks_of({&down, 1}, std::min(kRowsAtOnce, x.rows()));
+  for (std::int64_t begin = 0; begin < x.rows(); begin += kRowsAtOnce) {
+    const std::int64_t n = std::min(kRowsAtOnce, x.rows() - begin);
+    const PackedProduct quantised = quantise(x.slice_rows(begin, n), *gate.weight);
+    const Room room = room_for(n, *down.weight, hidden_);
+    gate_into(quantised, gate, up, x.type, room);
+    run_tasks(product_of(room), tasks, begin);
+  }
+}
+
+// ---- memory ------------------------------------------------------------------------------------
+
+std::int64_t PackedLinear::activation_bytes(std::int64_t m, const Weight& w) const {
+  const std::int64_t k = padded_to_blocks(w.n_in);
+  return (m + 15) * k + m * (2 * k / kBlock + k / kSubGroup) * kFloat;
+}
+
+// Of a thread: products with up to m rows, by tiles or without.
+std::int64_t PackedLinear::product_bytes(std::int64_t m, const Weight& w) const {
+  const auto bytes = [&](std::int64_t n_rows, std::int64_t rows) {
+    return 2 * panels_per_task(n_panels(w.n_out), n_rows) * kPanelRows * rows * kFloat;
+  };
+  std::int64_t few = m;
+  while (few > 0 && takes_tiles(few)) --few;
+  return std::max(few < m ? bytes(m, (m + 31) / 32 * 32) : 0, few > 0 ? bytes(few, few) : 0);
+}
+
 std::int64_t PackedLinear::scratch_bytes(std::int64_t n_rows, const Weight& w) const {
   const std::int64_t m = std::min(kRowsAtOnce, n_rows), k = padded_to_blocks(w.n_in);
-  const std::int64_t panels = panels_per_task(n_panels(w.n_out), m), rows = (m + 31) / 32 * 32;
-  return (m + 15) * k + m * (2 * k / kBlock + k / kSubGroup) * kFloat +
-         pool_.n_threads() *
-             (w.n_in * kFloat + k + kPackedScratchBytes + 2 * panels * kPanelRows * rows * kFloat);
+  return activation_bytes(m, w) +
+         pool_.n_threads() * (w.n_in * kFloat + k + kPackedScratchBytes + product_bytes(m, w));
+}
+
+std::int64_t PackedLinear::feed_forward_bytes(std::int64_t n_rows, const Weight& gate,
+                                              const Weight& down, DType type) const {
+  const std::int64_t m = std::min(kRowsAtOnce, n_rows);
+  const std::int64_t width = gated_panels_per_task(n_panels(gate.n_out), m) * kPanelRows;
+  const std::int64_t gated = m * width * static_cast<std::int64_t>(size_of(type));
+  const std::int64_t more =
+      std::max<std::int64_t>(0, product_bytes(m, down) - product_bytes(m, gate));
+  return activation_bytes(m, down) + pool_.n_threads() * (gated + more + width * (kFloat + 1));
 }
 
 }  // namespace qwenvl::cpu

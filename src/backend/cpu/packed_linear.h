@@ -24,8 +24,16 @@ class PackedLinear {
   void linears(Tensor x, std::span<const LinearPart> parts);
   void gated_linear(Tensor x, const LinearPart& gate, const LinearPart& up);
 
-  // Memory kept for n_rows rows, at most.
+  // Whether feed_forward takes these matrices.
+  static bool can_feed_forward(const Weight& gate, const Weight& up, const Weight& down);
+  // down.out = what linear makes of gated_linear's result, bit for bit. That result is quantised
+  // block by block where it arises and never stored, so gate.out and up.out may be empty.
+  void feed_forward(Tensor x, const LinearPart& gate, const LinearPart& up, const LinearPart& down);
+
+  // Memory kept for n_rows rows, at most; of feed_forward besides that of gate and up.
   std::int64_t scratch_bytes(std::int64_t n_rows, const Weight& w) const;
+  std::int64_t feed_forward_bytes(std::int64_t n_rows, const Weight& gate, const Weight& down,
+                                  DType type) const;
 
  private:
   struct Task {
@@ -34,11 +42,26 @@ class PackedLinear {
   };
   // What one thread needs besides its inputs.
   struct Scratch {
-    FloatBuffer row, expanded, products;
+    FloatBuffer row, expanded, products, gated;
+  };
+  struct Activations {
+    FloatBuffer numbers, scales;
+  };
+  // Where the quantised activations of a product go.
+  struct Room {
+    std::int8_t* q;
+    float* scales;
+    std::int32_t *sums, *totals;
+    std::int64_t m, k, n_scales;
+    bool is_grouped, is_tiled;
   };
 
   bool takes_tiles(std::int64_t m) const;
   const RowKernels& rows(DType type) const;
+  Room room_for(std::int64_t m, const Weight& w, Activations& memory) const;
+  void quantise_row(const Room& room, std::int64_t t, std::int64_t first_block, const float* row,
+                    std::int64_t n, std::int8_t* spare) const;
+  static PackedProduct product_of(const Room& room);
   PackedProduct quantise(const Tensor& x, const Weight& w);
   std::int64_t panels_per_task(std::int64_t panels, std::int64_t m) const;
   std::int64_t rows_at_once(const PackedProduct& p, Packing packing) const;
@@ -46,11 +69,20 @@ class PackedLinear {
                            std::int64_t n_panels, std::int64_t first_row, std::int64_t n_rows,
                            Scratch& scratch, int part) const;
   void run_task(const PackedProduct& x, const Task& task, const Tensor& out, Scratch& scratch);
+  std::vector<Task> tasks_of(std::span<const LinearPart> parts, std::int64_t m) const;
+  void run_tasks(const PackedProduct& x, std::span<const Task> tasks, std::int64_t first_row);
+  void store_gated_task(const PackedProduct& x, const LinearPart& gate, const LinearPart& up,
+                        const Task& panels, const Tensor& out, Scratch& scratch);
+  void gate_into(const PackedProduct& x, const LinearPart& gate, const LinearPart& up, DType type,
+                 const Room& room);
+  std::int64_t gated_panels_per_task(std::int64_t panels, std::int64_t m) const;
+  std::int64_t activation_bytes(std::int64_t m, const Weight& w) const;
+  std::int64_t product_bytes(std::int64_t m, const Weight& w) const;
 
   const KernelTable& kernels_;
   ThreadPool& pool_;
   std::vector<Scratch> scratch_;  // one per thread
-  FloatBuffer activations_, scales_;
+  Activations activations_, hidden_;
 };
 
 }  // namespace qwenvl::cpu

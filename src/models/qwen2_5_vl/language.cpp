@@ -126,8 +126,13 @@ class Step {
   // Keys and values of all rows go into the cache; `asked` rows are computed to the end. Their x
   // holds the same numbers as in `all` when the layer begins.
   void layer(int index, const Rows& all, const Rows& asked) {
-    const Workspace::Scope scope(w_);
     const DecoderLayer& l = weights_.layers[static_cast<std::size_t>(index)];
+    attention(l, index, all, asked);
+    if (asked.x.rows() > 0) feed_forward(l, asked.x);
+  }
+
+  void attention(const DecoderLayer& l, int index, const Rows& all, const Rows& asked) {
+    const Workspace::Scope scope(w_);
     const bool is_everything_asked = asked.x.data == all.x.data;
     Tensor q = w_.take(compute_, {std::max<std::int64_t>(asked.x.rows(), 1),
                                   std::int64_t{c_.n_heads} * c_.head_dim});  // [T, Q·D]
@@ -135,7 +140,6 @@ class Step {
     if (asked.x.rows() == 0) return;
     if (!is_everything_asked) project_queries(l, asked, q);
     attend(l, index, asked, q);
-    feed_forward(l, asked.x);
   }
 
   // Queries of the same rows, where they are wanted, share what the products have in common.
@@ -179,13 +183,14 @@ class Step {
     const Workspace::Scope scope(w_);
     const std::int64_t n = x.rows();
     Tensor h = w_.take(compute_, {n, c_.hidden_size});
-    Tensor gate = w_.take(compute_, {n, c_.intermediate_size});  // [T, F]
-    const Tensor up = b_.needs_up(l.gate.weight, l.up.weight)
-                          ? w_.take(compute_, {n, c_.intermediate_size})
-                          : Tensor();
+    const auto hidden = [&](bool is_needed) {  // [T, F]
+      return is_needed ? w_.take(compute_, {n, c_.intermediate_size}) : Tensor();
+    };
+    const Weight &g = l.gate.weight, &u = l.up.weight, &d = l.down.weight;
+    const bool needs_gated = b_.needs_gated(g, u, d);
+    const Tensor gate = hidden(needs_gated), up = hidden(needs_gated && b_.needs_up(g, u));
     b_.rms_norm(x, l.post_attention_norm, c_.rms_norm_eps, h);
-    b_.gated_linear(h, {&l.gate.weight, {}, gate}, {&l.up.weight, {}, up});
-    b_.linear(gate, l.down.weight, {}, h);
+    b_.feed_forward(h, {&g, {}, gate}, {&u, {}, up}, {&d, {}, h});
     b_.add(x, h);
   }
 

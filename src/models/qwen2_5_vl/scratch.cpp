@@ -13,7 +13,7 @@ struct Counter {
   const Backend& backend;
   const DType compute;
   Workspace workspace = Workspace::counting();
-  std::int64_t linear = 0, attention = 0;
+  std::int64_t linear = 0, attention = 0, hidden = 0;
 
   void take(std::int64_t rows, std::int64_t width) { workspace.take(compute, {rows, width}); }
   void take_floats(std::int64_t rows, std::int64_t width) {
@@ -22,11 +22,14 @@ struct Counter {
   void multiply(std::int64_t rows, const Weight& w) {
     linear = std::max(linear, backend.linear_bytes(rows, w, compute));
   }
+  void feed_forward(std::int64_t rows, const Weight& gate, const Weight& down) {
+    hidden = std::max(hidden, backend.feed_forward_bytes(rows, gate, down, compute));
+  }
   void attend(std::int64_t rows, std::int64_t width) {
     attention = std::max(attention, backend.attention_bytes(rows, width, compute));
   }
   Scratch result() const {
-    return {static_cast<std::int64_t>(workspace.peak_bytes()), linear + attention};
+    return {static_cast<std::int64_t>(workspace.peak_bytes()), linear + attention + hidden};
   }
 };
 
@@ -89,19 +92,28 @@ void count_attention(Counter& c, const TextConfig& t, const DecoderLayer& l, std
 void count_feed_forward(Counter& c, const TextConfig& t, const DecoderLayer& l, std::int64_t n) {
   const Workspace::Scope scope(c.workspace);
   c.take(n, t.hidden_size);
+  const Weight &gate = l.gate.weight, &up = l.up.weight, &down = l.down.weight;
+  c.multiply(n, gate);
+  c.multiply(n, up);
+  if (!c.backend.needs_gated(gate, up, down)) {
+    c.feed_forward(n, gate, down);
+    return;
+  }
   c.take(n, t.intermediate_size);
-  if (c.backend.needs_up(l.gate.weight, l.up.weight)) c.take(n, t.intermediate_size);
-  for (const Linear* linear : {&l.gate, &l.up, &l.down}) c.multiply(n, linear->weight);
+  if (c.backend.needs_up(gate, up)) c.take(n, t.intermediate_size);
+  c.multiply(n, down);
 }
 
 // Queries of rows that are asked for among others take no more than the keys of all did.
 void count_layer(Counter& c, const TextConfig& t, const DecoderLayer& l, std::int64_t n,
                  std::int64_t n_asked) {
-  const Workspace::Scope scope(c.workspace);
-  c.take(std::max<std::int64_t>(n_asked, 1), std::int64_t{t.n_heads} * t.head_dim);
-  count_keys(c, t, l, n);
-  if (n_asked == 0) return;
-  count_attention(c, t, l, n_asked);
+  {
+    const Workspace::Scope scope(c.workspace);
+    c.take(std::max<std::int64_t>(n_asked, 1), std::int64_t{t.n_heads} * t.head_dim);
+    count_keys(c, t, l, n);
+    if (n_asked == 0) return;
+    count_attention(c, t, l, n_asked);
+  }
   count_feed_forward(c, t, l, n_asked);
 }
 
