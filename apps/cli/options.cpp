@@ -79,6 +79,7 @@ CLI::Validator byte_size() {
 }
 
 constexpr std::int64_t kMostPixels = 1'000'000'000'000;
+constexpr std::int64_t kMostFrames = 1'000'000;
 constexpr std::int64_t kMostTokens = 1'000'000'000'000;
 
 EarlyStopping early_stopping(const std::string& name) {
@@ -207,7 +208,54 @@ void add_engine_options(CLI::App& command, EngineOptions& options) {
       ->check(CLI::IsMember({"float", "int"}))
       ->capture_default_str()
       ->group(reference);
+  command.add_option("--frame-rule", options.frame_rule, "Which frames of a video are seen")
+      ->check(CLI::IsMember({"qwen_vl_utils", "hf"}))
+      ->capture_default_str()
+      ->group(reference);
+  command.add_option("--video-reader", options.video_reader, "Whose rates and colours of videos")
+      ->check(CLI::IsMember({"torchcodec", "decord"}))
+      ->capture_default_str()
+      ->group(reference);
 }
+
+namespace {
+
+void add_clip_options(CLI::App& command, ClipOptions& options) {
+  const std::string group = "Videos and clips (folders of pictures)";
+  CLI::Option* fps =
+      command
+          .add_option("--fps", options.fps,
+                      "Frames seen of each second of a video; of a folder: the rate at which they "
+                      "were taken; unset: 2")
+          ->check(between(1e-5, 1e5))
+          ->group(group);
+  command.add_option("--nframes", options.n_frames, "Frames seen of a video, made even")
+      ->check(whole(2, kMostFrames))
+      ->excludes(fps)
+      ->group(group);
+  command.add_option("--min-frames", options.min_frames, "Fewest frames seen of a video; unset: 4")
+      ->check(whole(1, kMostFrames))
+      ->group(group);
+  command.add_option("--max-frames", options.max_frames, "Most frames seen of a video; unset: 768")
+      ->check(whole(2, kMostFrames))
+      ->group(group);
+  command
+      .add_option("--video-start", options.video_start, "The part of a video that is seen, from …")
+      ->check(at_least(0))
+      ->type_name("SECONDS")
+      ->group(group);
+  command.add_option("--video-end", options.video_end, "… to here")
+      ->check(at_least(0))
+      ->type_name("SECONDS")
+      ->group(group);
+  command
+      .add_option("--total-pixels", options.total_pixels,
+                  "Shrink the frames of long clips: to twice this divided by their number")
+      ->check(whole(1, kMostPixels))
+      ->group(group);
+}
+
+}  // namespace
 
 void add_media_options(CLI::App& command, MediaOptions& options) {
   const std::string group = "Picture sizes (of all pictures and frames; unset: the usual limits)";
@@ -229,18 +277,22 @@ void add_media_options(CLI::App& command, MediaOptions& options) {
   height->needs(width);
   width->needs(height);
 
-  const std::string clips = "Clips (folders of pictures)";
-  command
-      .add_option("--fps", options.fps,
-                  fmt::format("Frames a second at which the frames were taken; unset: {}",
-                              MediaOptions::kDefaultFps))
-      ->check(between(1e-5, 1e5))
-      ->group(clips);
-  command
-      .add_option("--total-pixels", options.total_pixels,
-                  "Shrink the frames of long clips: to twice this divided by their number")
-      ->check(whole(1, kMostPixels))
-      ->group(clips);
+  add_clip_options(command, options.clips);
+}
+
+ClipOptions MediaOptions::clip() const {
+  ClipOptions out = clips;
+  out.frame = pictures;
+  return out;
+}
+
+bool MediaOptions::has_video_options() const {
+  return clips.n_frames || clips.min_frames || clips.max_frames || clips.video_start ||
+         clips.video_end;
+}
+
+bool MediaOptions::has_clip_options() const {
+  return clips.fps || clips.total_pixels || has_video_options();
 }
 
 Sampling SamplingOptions::resolved() const {

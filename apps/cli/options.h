@@ -28,11 +28,11 @@ void add_engine_options(CLI::App& command, EngineOptions& options);
 // Sizes of all pictures and frames of a request, and what is known about its clips.
 struct MediaOptions {
   PictureOptions pictures;
-  std::optional<double> fps;
-  std::optional<std::int64_t> total_pixels;
+  ClipOptions clips;  // but for the sizes of frames, which are those of pictures
 
-  ClipOptions clip() const { return {fps.value_or(kDefaultFps), pictures, total_pixels}; }
-  static constexpr double kDefaultFps = 2;  // the reference's, for lists of frames
+  ClipOptions clip() const;
+  bool has_clip_options() const;
+  bool has_video_options() const;  // that folders of frames do not take
 };
 void add_media_options(CLI::App& command, MediaOptions& options);
 

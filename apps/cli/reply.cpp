@@ -79,6 +79,8 @@ void report_media(const Answer& answer, KnownMedia known) {
     note(fmt::format("{}: {} frames of {}x{}, {:g} a second: {:g} s, seen as {}x{} ({} tokens)",
                      printable(c.name), c.n_frames, c.original_width, c.original_height, c.fps,
                      c.seconds, c.processed_width, c.processed_height, c.n_tokens));
+    for (const std::string& warning : c.warnings)
+      note(fmt::format("{}: {}", printable(c.name), printable(warning)));
   }
 }
 

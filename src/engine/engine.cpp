@@ -15,9 +15,9 @@
 #include "engine/engine_options.h"
 #include "engine/guard.h"
 #include "engine/machine.h"
+#include "engine/media_inputs.h"
 #include "engine/memory_plan.h"
 #include "engine/scheduler.h"
-#include "media/source.h"
 #include "text/unicode.h"
 
 namespace qwenvl {
@@ -79,7 +79,6 @@ struct Engine::Impl {
   explicit Impl(const EngineOptions& o)
       : options(o),
         preprocess(preprocess_options(o)),
-        loader(loader_of(o)),
         checkpoint(Checkpoint::open(resolve_model(o.model))),
         tokenizer(Tokenizer::from_folder(checkpoint.folder())),
         model(make_model(checkpoint, compute_type(o.compute))),
@@ -87,6 +86,7 @@ struct Engine::Impl {
             parse_generation_config(checkpoint.text_of("generation_config.json"),
                                     (checkpoint.folder() / "generation_config.json").string())),
         max_context(context_limit(o, model->info())),
+        media(*model, o, max_context),
         backend(make_backend(o.backend, thread_count(o.n_threads))),
         planner(options, checkpoint, *model, *backend),
         scheduler(*model, tokenizer, *backend,
@@ -96,70 +96,6 @@ struct Engine::Impl {
       const std::int64_t n_tokens = std::min(PlannedRequest().n_tokens, max_context);
       log(LogLevel::info, "memory for one request:\n{}", table_of(planner.plan({n_tokens})));
     }
-  }
-
-  struct Decoded {
-    std::string name;
-    Image image;
-  };
-  Decoded decode(const Picture& picture) const {
-    SourceBytes source{picture.source.empty() ? "picture" : picture.source, picture.bytes};
-    if (picture.bytes.empty()) source = read_source(picture.source);
-    Image image = decode_image(source.bytes, source.name, loader);
-    return {std::move(source.name), std::move(image)};
-  }
-
-  static SizeWish wish_of(const PictureOptions& o) {
-    return {o.min_pixels, o.max_pixels, o.resized_height, o.resized_width};
-  }
-
-  // Pictures and frames are read, decoded and resized one after the other, so that only one is held
-  // in full size.
-  VisionInput prepare(const Picture& picture, PictureInfo& info) const {
-    const Decoded decoded = decode(picture);
-    VisionInput input;
-    try {
-      input = model->prepare_image(decoded.image, wish_of(picture.options), preprocess);
-    } catch (const Error& e) {
-      throw Error(e.kind(), decoded.name + ": " + e.what());
-    }
-    info = {decoded.name,  decoded.image.width, decoded.image.height,
-            input.width(), input.height(),      static_cast<int>(input.n_tokens)};
-    return input;
-  }
-
-  VisionInput prepare(const Clip& clip, ClipInfo& info) const {
-    const ClipOptions& o = clip.options;
-    info.name = clip.name;
-    info.n_frames = static_cast<int>(clip.frames.size());
-    info.fps = o.fps;
-    const auto frame = [&](std::int64_t i) {
-      const Picture& picture = clip.frames[static_cast<std::size_t>(i)];
-      const SizeWish own = wish_of(picture.options);
-      if (own.min_pixels || own.max_pixels || own.resized_height || own.resized_width) {
-        fail(ErrorKind::bad_request,
-             "frame {} has size options of its own, expected them in the clip's", i + 1);
-      }
-      Decoded decoded = decode(picture);
-      if (i == 0) {
-        if (info.name.empty()) info.name = decoded.name;
-        info.original_width = decoded.image.width;
-        info.original_height = decoded.image.height;
-      }
-      return std::move(decoded.image);
-    };
-    const ClipWish wish{wish_of(o.frame), o.total_pixels, o.fps, max_context};
-    VisionInput input;
-    try {
-      input = model->prepare_clip(info.n_frames, frame, wish, preprocess);
-    } catch (const Error& e) {
-      throw Error(e.kind(), info.name.empty() ? e.what() : info.name + ": " + e.what());
-    }
-    info.seconds = info.n_frames / o.fps;
-    info.processed_width = input.width();
-    info.processed_height = input.height();
-    info.n_tokens = static_cast<int>(input.n_tokens);
-    return input;
   }
 
   // Here the place can still be named: later all parts are one text.
@@ -213,9 +149,9 @@ struct Engine::Impl {
     for (const Message& message : request.messages) {
       for (const Part& part : message.parts) {
         if (part.kind == Part::Kind::picture)
-          job->media.push_back(prepare(part.image, prepared.pictures.emplace_back()));
+          job->media.push_back(media.prepare(part.image, prepared.pictures.emplace_back()));
         if (part.kind == Part::Kind::clip)
-          job->media.push_back(prepare(part.video, prepared.clips.emplace_back()));
+          job->media.push_back(media.prepare(part.video, prepared.clips.emplace_back()));
       }
     }
     for (const VisionInput& input : job->media)
@@ -289,12 +225,12 @@ struct Engine::Impl {
   const Stopwatch watch;
   const EngineOptions options;
   const PreprocessOptions preprocess;
-  const Loader loader;
   const Checkpoint checkpoint;
   const Tokenizer tokenizer;
   const std::unique_ptr<Model> model;
   const GenerationSettings defaults;
   const std::int64_t max_context;
+  const MediaInputs media;
   const std::unique_ptr<Backend> backend;
   const MemoryPlanner planner;
   Scheduler scheduler;  // last: its thread uses all of the above

@@ -11,6 +11,7 @@
 
 #include "backend/backend.h"
 #include "backend/workspace.h"
+#include "media/video/video.h"
 #include "models/vision_input.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -98,6 +99,9 @@ class Model {
   // What prepare_image makes of a picture's size: its grid of patches.
   virtual Grid image_grid(int width, int height, const SizeWish& wish,
                           const PreprocessOptions& options) const = 0;
+  // Which frames of a video are seen. Throws bad_request (impossible wishes).
+  virtual FrameSchedule sample_frames(std::int64_t n_frames, double fps, const SamplingWish& wish,
+                                      const PreprocessOptions& options) const = 0;
   virtual VisionInput prepare_clip(std::int64_t n_frames, const FrameSource& frame,
                                    const ClipWish& wish,
                                    const PreprocessOptions& options) const = 0;

@@ -27,6 +27,11 @@ struct SizeWish {
 enum class Normalisation { slow, fast };
 // qwen_vl_utils11 (until version 0.0.11) differs from qwen_vl_utils in clips only.
 enum class ResizeRule { qwen_vl_utils, qwen_vl_utils11, hf };
+// How many frames of a video are seen, and which.
+enum class FrameRule {
+  qwen_vl_utils,  // spread over the video, its first and last among them
+  hf,             // the video processor's: the first, then in equal steps; the last is not reached
+};
 enum class TemporalIds { true_time, whole_seconds };
 
 // The switches on which versions of the reference disagree; the defaults are the published
@@ -36,13 +41,22 @@ struct PreprocessOptions {
   ResizeKernel kernel = ResizeKernel::pillow;
   Normalisation normalisation = Normalisation::slow;
   TemporalIds temporal_ids = TemporalIds::true_time;
+  FrameRule frame_rule = FrameRule::qwen_vl_utils;
+};
+
+// Which part of a video is seen and how closely; fps and n_frames exclude each other.
+struct SamplingWish {
+  std::optional<double> fps;
+  std::optional<std::int64_t> n_frames, min_frames, max_frames;
+  std::optional<double> begin_seconds, end_seconds;
 };
 
 struct ClipWish {
   SizeWish frame;
   std::optional<std::int64_t> total_pixels;  // of all frames, as a budget
   double fps = 2;                            // at which the frames were sampled
-  std::int64_t max_tokens = 0;               // more are refused before the frames are resized
+  bool is_file = false;         // frames of a video, not pictures in files of their own
+  std::int64_t max_tokens = 0;  // more are refused before the frames are resized
 };
 
 // The frames of a clip, asked for once each and in order, so that one is held in its own size.

@@ -21,6 +21,10 @@ class FailingModel final : public Model {
                             const PreprocessOptions& options) const override {
     return model_->prepare_image(image, wish, options);
   }
+  FrameSchedule sample_frames(std::int64_t, double, const SamplingWish&,
+                              const PreprocessOptions&) const override {
+    return {};
+  }
   VisionInput prepare_clip(std::int64_t n_frames, const FrameSource& frame, const ClipWish& wish,
                            const PreprocessOptions& options) const override {
     return model_->prepare_clip(n_frames, frame, wish, options);

@@ -1,5 +1,5 @@
-// The bytes of a video, from a file or from memory, read piece by piece. Private to src/media/video.
-// Before: a VideoSource.   After: demuxer.cpp lets FFmpeg read through it.
+// The bytes of a video, from a file or from memory, read piece by piece. Private to
+// src/media/video. Before: a VideoSource.   After: demuxer.cpp lets FFmpeg read through it.
 #pragma once
 
 #include <cstddef>

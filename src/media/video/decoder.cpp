@@ -1,4 +1,5 @@
-// Before: demuxer.cpp reads packets.   After: reader.cpp picks frames, frame_pixels.cpp converts them.
+// Before: demuxer.cpp reads packets.   After: reader.cpp picks frames, frame_pixels.cpp converts
+// them.
 #include "media/video/decoder.h"
 
 #include <algorithm>

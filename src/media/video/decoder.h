@@ -1,5 +1,6 @@
 // Packets → frames in order of time. Private to src/media/video.
-// Before: demuxer.cpp reads packets.   After: reader.cpp picks frames, frame_pixels.cpp converts them.
+// Before: demuxer.cpp reads packets.   After: reader.cpp picks frames, frame_pixels.cpp converts
+// them.
 #pragma once
 
 #include <cstdint>

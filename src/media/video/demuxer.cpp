@@ -23,8 +23,9 @@ constexpr int kMostReadFailures = 16;  // without a packet between them
 // Containers that are lists of other files or need a network or a script. None of them could open
 // anything (no protocol is permitted), but this way the message says why.
 constexpr std::array<std::string_view, 16> kReferringFormats = {
-    "hls",  "dash", "concat", "concatf", "sdp",      "rtsp",        "rtp",   "sap",
-    "imf",  "mlv",  "vobsub", "avisynth", "vapoursynth", "webm_dash_manifest", "image2", "lavfi"};
+    "hls",    "dash", "concat", "concatf", "sdp",      "rtsp",        "rtp",
+    "sap",    "imf",  "mlv",    "vobsub",  "avisynth", "vapoursynth", "webm_dash_manifest",
+    "image2", "lavfi"};
 
 bool is_referring(std::string_view names) {
   while (!names.empty()) {
@@ -50,7 +51,9 @@ std::int64_t on_seek(void* opaque, std::int64_t offset, int whence) {
   ByteReader& bytes = *static_cast<ByteReader*>(opaque);
   if (whence == AVSEEK_SIZE) return bytes.size();
   const int from = whence & ~AVSEEK_FORCE;
-  const std::int64_t base = from == SEEK_CUR ? bytes.position() : from == SEEK_END ? bytes.size() : 0;
+  const std::int64_t base = from == SEEK_CUR   ? bytes.position()
+                            : from == SEEK_END ? bytes.size()
+                                               : 0;
   std::int64_t target = 0;
   if (__builtin_add_overflow(base, offset, &target) || target < 0) return AVERROR(EINVAL);
   bytes.move_to(target);
@@ -81,13 +84,12 @@ const AVInputFormat* probe(AVIOContext* io) {
 const std::int32_t* display_matrix(const AVStream& stream) {
 #if LIBAVFORMAT_VERSION_INT >= AV_VERSION_INT(60, 15, 100)
   const AVPacketSideData* data =
-      av_packet_side_data_get(stream.codecpar->coded_side_data,
-                              stream.codecpar->nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX);
+      av_packet_side_data_get(stream.codecpar->coded_side_data, stream.codecpar->nb_coded_side_data,
+                              AV_PKT_DATA_DISPLAYMATRIX);
   return data && data->size >= 36 ? reinterpret_cast<const std::int32_t*>(data->data) : nullptr;
 #else
   std::size_t n_bytes = 0;
-  const std::uint8_t* data =
-      av_stream_get_side_data(&stream, AV_PKT_DATA_DISPLAYMATRIX, &n_bytes);
+  const std::uint8_t* data = av_stream_get_side_data(&stream, AV_PKT_DATA_DISPLAYMATRIX, &n_bytes);
   return data && n_bytes >= 36 ? reinterpret_cast<const std::int32_t*>(data) : nullptr;
 #endif
 }
@@ -122,11 +124,10 @@ std::string container_of(const VideoSource& source) {
 }
 
 Demuxer::Demuxer(const VideoSource& source, const VideoLimits& limits)
-    : name_(source.name),
-      limits_(limits),
-      bytes_(source) {
+    : name_(source.name), limits_(limits), bytes_(source) {
   prepare_ffmpeg();
-  if (bytes_.size() == 0) fail(ErrorKind::bad_file, "{}: is empty (0 bytes), expected a video", name_);
+  if (bytes_.size() == 0)
+    fail(ErrorKind::bad_file, "{}: is empty (0 bytes), expected a video", name_);
   io_ = make_io(bytes_);
   open();
   choose_stream();
@@ -178,7 +179,7 @@ void Demuxer::choose_stream() {
   stream_ = av_find_best_stream(format_.get(), AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
   const bool is_cover = stream_ >= 0 && (stream().disposition & AV_DISPOSITION_ATTACHED_PIC) != 0;
   if (stream_ < 0 || is_cover) {
-    const char* what = has_sound ? "holds sound but no video"
+    const char* what = has_sound     ? "holds sound but no video"
                        : has_unknown ? "holds video that cannot be read"
                                      : "holds no video";
     fail(ErrorKind::bad_file, "{}: {} ({}), expected a stream of pictures", name_, what,
@@ -216,7 +217,8 @@ double Demuxer::announced_fps() const {
 double Demuxer::announced_seconds() const {
   if (stream().duration > 0) return seconds(stream().duration);
   const bool is_all = format_->nb_streams == 1;  // else it may be the sound's
-  return is_all && format_->duration > 0 ? static_cast<double>(format_->duration) / AV_TIME_BASE : 0;
+  return is_all && format_->duration > 0 ? static_cast<double>(format_->duration) / AV_TIME_BASE
+                                         : 0;
 }
 
 bool Demuxer::read(AVPacket& packet) {

@@ -1,6 +1,6 @@
 // A container file → the packets of its video. Private to src/media/video.
-// Before: reader.cpp has a source.   After: packet_index.cpp looks at the packets, decoder.cpp decodes
-// them.
+// Before: reader.cpp has a source.   After: packet_index.cpp looks at the packets, decoder.cpp
+// decodes them.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
-// FFmpeg's objects with owners, its error codes in words, its log in ours. Private to src/media/video.
-// Before: demuxer.cpp, decoder.cpp and frame_pixels.cpp call FFmpeg.   After: FFmpeg.
+// FFmpeg's objects with owners, its error codes in words, its log in ours. Private to
+// src/media/video. Before: demuxer.cpp, decoder.cpp and frame_pixels.cpp call FFmpeg.   After:
+// FFmpeg.
 #pragma once
 
 extern "C" {
@@ -53,8 +54,8 @@ Owner owned(typename Owner::pointer object) {
 // "Invalid data found when processing input"
 std::string ffmpeg_error(int code);
 
-// Once per process: FFmpeg's messages go to our log (debug) instead of standard error, and no single
-// allocation of FFmpeg's is larger than any permitted frame needs.
+// Once per process: FFmpeg's messages go to our log (debug) instead of standard error, and no
+// single allocation of FFmpeg's is larger than any permitted frame needs.
 void prepare_ffmpeg();
 
 }  // namespace qwenvl

@@ -70,7 +70,8 @@ void FramePixels::convert(const AVFrame& frame, const Target& target,
   std::uint8_t* planes[4] = {
       static_cast<std::uint8_t*>(std::align(kAlignment, stride * target.height, first, room))};
   const int strides[4] = {static_cast<int>(stride)};
-  const int n_rows = sws_scale(context, frame.data, frame.linesize, 0, frame.height, planes, strides);
+  const int n_rows =
+      sws_scale(context, frame.data, frame.linesize, 0, frame.height, planes, strides);
   if (n_rows != target.height) {
     fail(ErrorKind::bad_file, "{}: a frame of {} x {} pixels cannot be converted to {} x {}", name_,
          frame.width, frame.height, target.width, target.height);

@@ -1,7 +1,7 @@
 // One pass over all packets → when each frame is shown.
 // Before: demuxer.cpp reads packets.   After: reader.cpp finds frames with it.
-// Mirrors how torchcodec (seek mode "exact") counts frames and measures a video's length; unlike it,
-// repairs timestamps that are missing, repeated or run backwards, and says so.
+// Mirrors how torchcodec (seek mode "exact") counts frames and measures a video's length; unlike
+// it, repairs timestamps that are missing, repeated or run backwards, and says so.
 #include "media/video/packet_index.h"
 
 #include <algorithm>
@@ -11,8 +11,8 @@
 namespace qwenvl {
 namespace {
 
-constexpr double kShortfall = 0.95;        // of the announced length; what is below is missing
-constexpr double kLongestSeconds = 1e9;    // thirty years: what is above cannot be meant
+constexpr double kShortfall = 0.95;      // of the announced length; what is below is missing
+constexpr double kLongestSeconds = 1e9;  // thirty years: what is above cannot be meant
 
 struct PacketTime {
   std::int64_t begin, end;
@@ -97,24 +97,23 @@ void warn_of_repairs(const PacketTimes& packets, std::int64_t n_repeated, double
                     packets.n_restarts));
   }
   if (n_repeated > 0) {
-    index.warnings.push_back(fmt::format(
-        "{} of {} frames repeat the time of another: they are spread until the next", n_repeated,
-        n));
+    index.warnings.push_back(
+        fmt::format("{} of {} frames repeat the time of another: they are spread until the next",
+                    n_repeated, n));
   }
 }
 
 void warn_of_losses(const Demuxer& demuxer, PacketIndex& index) {
   if (demuxer.n_damaged_places() > 0) {
-    index.warnings.push_back(
-        fmt::format("the container is damaged: {} places could not be read",
-                    demuxer.n_damaged_places()));
+    index.warnings.push_back(fmt::format("the container is damaged: {} places could not be read",
+                                         demuxer.n_damaged_places()));
   }
   const std::int64_t n_announced = demuxer.stream().nb_frames;
   const std::int64_t n = index.frames.size();
   const double seconds = index.frames.end_seconds - index.frames.seconds.front();
   if (n_announced > 0 && static_cast<double>(n) < kShortfall * static_cast<double>(n_announced)) {
-    index.warnings.push_back(fmt::format(
-        "the file is incomplete: it announces {} frames and holds {}", n_announced, n));
+    index.warnings.push_back(
+        fmt::format("the file is incomplete: it announces {} frames and holds {}", n_announced, n));
   } else if (seconds < kShortfall * demuxer.announced_seconds()) {
     index.warnings.push_back(
         fmt::format("the file is incomplete: it announces {:.2f} s of video and holds {:.2f} s",

@@ -31,9 +31,7 @@ class FfmpegReader final : public VideoReader {
   const VideoInfo& info() const override { return info_; }
   const FrameIndex& index() const override { return index_.frames; }
   bool move_to(std::int64_t frame) override;
-  Image rgb() const override {
-    return pixels_.rgb(*current_.pixels, info().height, info().width);
-  }
+  Image rgb() const override { return pixels_.rgb(*current_.pixels, info().height, info().width); }
   LumaImage luma(int height, int width) const override {
     return pixels_.luma(*current_.pixels, height, width);
   }
@@ -79,8 +77,7 @@ std::int64_t FfmpegReader::frame_of(const AVFrame& decoded) const {
   const std::int64_t timestamp = decoded.pts != AV_NOPTS_VALUE ? decoded.pts : decoded.pkt_dts;
   if (timestamp == AV_NOPTS_VALUE) return following;
   const std::vector<double>& seconds = index_.frames.seconds;
-  const auto found =
-      std::lower_bound(seconds.begin(), seconds.end(), demuxer_.seconds(timestamp));
+  const auto found = std::lower_bound(seconds.begin(), seconds.end(), demuxer_.seconds(timestamp));
   return std::min<std::int64_t>(found - seconds.begin(), index_.frames.size() - 1);
 }
 
@@ -117,9 +114,9 @@ bool FfmpegReader::jump_to(const Keyframe& key, std::int64_t frame) {
 // to it, or from the beginning.
 void FfmpegReader::go_before(std::int64_t frame) {
   const bool is_behind = current_.frame > frame;
-  const auto after = std::upper_bound(
-      index_.keyframes.begin(), index_.keyframes.end(), frame,
-      [](std::int64_t f, const Keyframe& key) { return f < key.frame; });
+  const auto after =
+      std::upper_bound(index_.keyframes.begin(), index_.keyframes.end(), frame,
+                       [](std::int64_t f, const Keyframe& key) { return f < key.frame; });
   if (may_seek_ && after != index_.keyframes.begin()) {
     const Keyframe& key = *std::prev(after);
     if (!is_behind && key.frame <= last_decoded_ + 1) return;

@@ -1,7 +1,7 @@
 // A video as its frames in order of time: what is known about it, when each frame is shown, and the
 // pixels of the frames that were chosen.
-// Before: a path, or bytes that were fetched.   After: the model's sampler makes a FrameSchedule from
-// the FrameIndex, and FrameStream (frame_stream.h) hands its frames over.
+// Before: a path, or bytes that were fetched.   After: the model's sampler makes a FrameSchedule
+// from the FrameIndex, and FrameStream (frame_stream.h) hands its frames over.
 #pragma once
 
 #include <cstddef>
@@ -79,8 +79,8 @@ class VideoReader {
 
 // Bytes that a video is in: a file on disk, read as it is needed, or memory.
 struct VideoSource {
-  std::string name;              // for messages
-  std::string path;              // "": `bytes` is the file
+  std::string name;  // for messages
+  std::string path;  // "": `bytes` is the file
   std::vector<std::byte> bytes;
 };
 

@@ -46,6 +46,10 @@ VisionInput prepare_clip(std::int64_t n_frames, const FrameSource& frame, const 
                          const PreprocessOptions& options, const VisionConfig& vision,
                          const PreprocessorConfig& preprocessor);
 
+// Which frames of a video with n_frames at `fps` are seen. Throws bad_request.
+FrameSchedule sample_frames(std::int64_t n_frames, double fps, const SamplingWish& wish,
+                            FrameRule rule);
+
 // (pixel / 255 - mean) / std in float32, for each channel and pixel value, rounded as the "slow"
 // (numpy) or "fast" (torch) processor of the reference does.
 class NormalisationTable {

@@ -1,6 +1,7 @@
 // Frames → VisionInput: each frame goes through the loader's rules, then the video processor's.
 // Before: media/ decodes.   After: prompt.cpp counts tokens, vision.cpp asks for patches.
-// Mirrors fetch_video of qwen-vl-utils for a list of frames and Qwen2VLVideoProcessor.
+// Mirrors fetch_video of qwen-vl-utils, for a list of frames and for a file, and
+// Qwen2VLVideoProcessor.
 #include <algorithm>
 #include <cmath>
 
@@ -19,6 +20,11 @@ constexpr double kTotalTokens = 128000;  // a context; a clip may fill nine tent
 
 std::int64_t even(std::int64_t n) { return n + n % 2; }
 
+// Whether frames get the budget of a clip, after which they are float tensors.
+bool has_budget(const ClipWish& wish, ResizeRule rule) {
+  return rule == ResizeRule::qwen_vl_utils || (wish.is_file && rule == ResizeRule::qwen_vl_utils11);
+}
+
 // One clip's rules. `first` is the size of its first frame.
 class ClipSizes {
  public:
@@ -27,13 +33,14 @@ class ClipSizes {
       : n_frames_(n_frames),
         wish_(wish),
         rule_(options.rule),
+        has_budget_(has_budget(wish, options.rule)),
         factor_(vision.grid_pixels()),
         preprocessor_(preprocessor) {}
 
-  // Each frame as a picture. Version 0.0.14 hands its own factor over where that of a patch is
-  // expected: sizes become multiples of 56.
+  // Each frame of a list as a picture. Version 0.0.14 hands its own factor over where that of a
+  // patch is expected: sizes become multiples of 56.
   PixelSize loaded(const Image& frame) const {
-    if (rule_ == ResizeRule::hf) return {frame.height, frame.width};
+    if (rule_ == ResizeRule::hf || wish_.is_file) return {frame.height, frame.width};
     const std::int64_t factor = rule_ == ResizeRule::qwen_vl_utils ? 2 * factor_ : factor_;
     const double area = static_cast<double>(factor * factor);
     return wished(frame.height, frame.width, factor, kPictureMinTokens * area,
@@ -42,7 +49,7 @@ class ClipSizes {
 
   // The frames once more, with the budget of a clip.
   PixelSize budgeted(PixelSize first) const {
-    if (rule_ != ResizeRule::qwen_vl_utils) return first;
+    if (!has_budget_) return first;
     const double area = static_cast<double>(factor_ * factor_);
     if (wish_.frame.resized_height) {
       return wished(first.height, first.width, factor_, kPictureMinTokens * area,
@@ -91,6 +98,7 @@ class ClipSizes {
   const std::int64_t n_frames_;  // even
   const ClipWish& wish_;
   const ResizeRule rule_;
+  const bool has_budget_;
   const std::int64_t factor_;  // 28
   const PreprocessorConfig& preprocessor_;
 };
@@ -106,10 +114,10 @@ void check_clip(std::int64_t n_frames, const ClipWish& wish, ResizeRule rule) {
   if (*wish.total_pixels < 1) {
     fail(ErrorKind::bad_request, "total_pixels: found {}, expected at least 1", *wish.total_pixels);
   }
-  if (rule != ResizeRule::qwen_vl_utils || wish.frame.resized_height) {
+  if (!has_budget(wish, rule) || wish.frame.resized_height) {
     fail(ErrorKind::bad_request,
-         "total_pixels: it has a meaning with the resize rule qwen_vl_utils only, and not beside "
-         "resized_height and resized_width");
+         "total_pixels: it has a meaning with the resize rule qwen_vl_utils only (for video files "
+         "also qwen_vl_utils11), and not beside resized_height and resized_width");
   }
 }
 
@@ -138,9 +146,10 @@ void check_same_size(std::int64_t i, const Image& frame, PixelSize first, bool i
 
 // One frame through its three sizes. After the budget's step frames are float tensors, so the last
 // step neither rounds nor clamps; frames that come from elsewhere are 8-bit tensors.
-void append(Image frame, const Steps& steps, const PreprocessOptions& options, VisionInput& input) {
+void append(Image frame, const Steps& steps, const ClipWish& wish, const PreprocessOptions& options,
+            VisionInput& input) {
   const auto [height, width] = steps.processed;
-  if (options.rule != ResizeRule::hf) {
+  if (options.rule != ResizeRule::hf && !wish.is_file) {
     frame = resize_bicubic(frame, static_cast<int>(steps.loaded.height),
                            static_cast<int>(steps.loaded.width), options.kernel);
   }
@@ -150,7 +159,7 @@ void append(Image frame, const Steps& steps, const PreprocessOptions& options, V
   }
   if (steps.processed == steps.budgeted) {
     input.frames.push_back(std::move(frame));
-  } else if (options.rule == ResizeRule::qwen_vl_utils) {
+  } else if (has_budget(wish, options.rule)) {
     input.float_frames.push_back(
         resize_bicubic_float(frame, static_cast<int>(height), static_cast<int>(width)));
   } else {
@@ -192,7 +201,7 @@ VisionInput prepare_clip(std::int64_t n_frames, const FrameSource& frame, const 
     if (PixelSize{image.height, image.width} != first) {
       check_same_size(i, image, first, steps.loaded == sizes.loaded(image));
     }
-    append(std::move(image), steps, options, input);
+    append(std::move(image), steps, wish, options, input);
   }
   return input;
 }

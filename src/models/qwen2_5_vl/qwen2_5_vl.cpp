@@ -75,6 +75,11 @@ class Qwen25VL final : public Model {
     return {1, size.height / config_.vision.patch_size, size.width / config_.vision.patch_size};
   }
 
+  FrameSchedule sample_frames(std::int64_t n_frames, double fps, const SamplingWish& wish,
+                              const PreprocessOptions& options) const override {
+    return qwen2_5_vl::sample_frames(n_frames, fps, wish, options.frame_rule);
+  }
+
   VisionInput prepare_clip(std::int64_t n_frames, const FrameSource& frame, const ClipWish& wish,
                            const PreprocessOptions& options) const override {
     return qwen2_5_vl::prepare_clip(n_frames, frame, wish, options, config_.vision,

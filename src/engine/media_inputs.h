@@ -1,0 +1,42 @@
+// Pictures and clips of a request → what the model takes.
+// Before: engine.cpp has a request.   After: media/ reads and decodes, the model sizes and resizes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "media/image.h"
+#include "media/video/video.h"
+#include "models/model.h"
+#include "qwenvl/engine.h"
+
+namespace qwenvl {
+
+// Pictures and frames are read, decoded and resized one after the other, so that only a few are
+// held in full size.
+class MediaInputs {
+ public:
+  // The model must outlive it.
+  MediaInputs(const Model& model, const EngineOptions& options, std::int64_t max_tokens);
+
+  VisionInput prepare(const Picture& picture, PictureInfo& info) const;
+  VisionInput prepare(const Clip& clip, ClipInfo& info) const;
+
+ private:
+  struct Decoded {
+    std::string name;
+    Image image;
+  };
+  Decoded decode(const Picture& picture) const;
+  VisionInput prepare_frames(const Clip& clip, ClipInfo& info) const;
+  VisionInput prepare_video(const Clip& clip, ClipInfo& info) const;
+  ClipWish wish_of(const ClipOptions& options, double fps) const;
+
+  const Model& model_;
+  const PreprocessOptions preprocess_;
+  const Loader loader_;
+  const ReaderStyle reader_style_;
+  const std::int64_t max_tokens_;
+};
+
+}  // namespace qwenvl
