@@ -96,6 +96,7 @@ int run_ask(const AskOptions& options) {
   engine_options.model = chosen_model(options.engine.model);
   Progress progress;
   progress.show("loading " + printable(engine_options.model));
+  engine_options.on_load = percentage(progress);
   Engine engine = Engine::open(engine_options);
   progress.show("reading pictures");
   EventStream stream = engine.submit(request);

@@ -43,7 +43,9 @@ from all where none is.
 
 Stages run in turn within each round, so that what disturbs the machine disturbs all alike. The more
 rounds, the surer the median; a machine that does nothing else gives the only good figures. The hash
-of the logits tells whether two builds compute the same.
+of the logits tells whether two builds compute the same. Weights that are converted while they are
+opened (other programs' files, --weights) are so each time: load shows what that takes, and both
+copies that bench opens are in memory.
 
 A folder named machine or demo is written ./machine or ./demo.)";
 
@@ -97,6 +99,7 @@ int run_bench(const BenchCommand& command) {
     return kExitOk;
   }
   options.engine.model = chosen_model(options.engine.model);
+  options.engine.on_load = percentage(progress);
   const BenchReport report = bench_model(options, on_progress);
   progress.clear();
   show(command, report, json, plot);
@@ -135,8 +138,8 @@ void add_bench(CLI::App& program, Chosen& chosen) {
   BenchOptions& options = state->options;
   command
       .add_option("MODEL", options.engine.model,
-                  "Folder, repository id in the Hugging Face cache, demo, or: machine (unset: the "
-                  "model that ask would use)")
+                  "Folder, .gguf file, repository id in the Hugging Face cache, demo, or: machine "
+                  "(unset: the model that ask would use)")
       ->envname(kModelVariable)
       ->check(model_name())
       ->type_name("");
@@ -159,6 +162,7 @@ void add_bench(CLI::App& program, Chosen& chosen) {
       ->type_name("FILE");
   command.add_option("--plot", state->plot_path, "Write bars of the shares")->type_name("FILE.svg");
   add_sizes(command, options);
+  add_weight_options(command, options.engine);
   add_memory_options(command, options.engine);
   command.callback([state, &chosen] { chosen.run = [state] { return run_bench(*state); }; });
 }

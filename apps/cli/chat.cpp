@@ -206,6 +206,7 @@ int run_chat(const ChatOptions& options) {
   {
     Progress progress;
     progress.show("loading " + printable(engine_options.model));
+    engine_options.on_load = percentage(progress);
     engine.emplace(Engine::open(engine_options));
   }
   return Chat(std::move(*engine), options).run();

@@ -27,6 +27,7 @@ struct Chosen {
 void add_ask(CLI::App& program, Chosen& chosen);
 void add_bench(CLI::App& program, Chosen& chosen);
 void add_chat(CLI::App& program, Chosen& chosen);
+void add_convert(CLI::App& program, Chosen& chosen);
 void add_inspect(CLI::App& program, Chosen& chosen);
 void add_quantize(CLI::App& program, Chosen& chosen);
 void add_tokenize(CLI::App& program, Chosen& chosen);

@@ -2,9 +2,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <string>
+#include <vector>
 
 #include "command.h"
 #include "json_text.h"
@@ -30,6 +34,7 @@ constexpr const char* kExamples = R"(Examples:
   qwenvl inspect
   qwenvl inspect Qwen/Qwen2.5-VL-3B-Instruct
   qwenvl inspect ./my-checkpoint --tensors
+  qwenvl inspect model-Q4_K_M.gguf         # with its mmproj file beside it
   qwenvl inspect ./my-checkpoint --plan-tokens 8192 --plan-picture 1920x1080 --memory low
   qwenvl inspect cpu
   qwenvl inspect ./my-checkpoint --json | jq .parameters
@@ -73,6 +78,7 @@ Json json_of(const ModelSummary& model) {
   for (const TensorSummary& tensor : model.tensors) {
     tensors.push_back({{"name", tensor.name},
                        {"type", tensor.type},
+                       {"stored_as", tensor.stored_as},
                        {"shape", tensor.shape},
                        {"bytes", tensor.bytes},
                        {"file", tensor.file}});
@@ -87,6 +93,7 @@ Json json_of(const MemoryPlan& plan) {
           {"picture", {plan.request.width, plan.request.height}},
           {"processed", {plan.processed_width, plan.processed_height}},
           {"mode", plan.mode == MemoryMode::low ? "low" : "normal"},
+          {"weights_converted", plan.is_converted},
           {"process", plan.process},
           {"vision_weights", plan.vision_weights},
           {"decoder_weights", plan.decoder_weights},
@@ -123,20 +130,51 @@ void print(const MachineSummary& machine) {
   }
 }
 
+// "Q4_K 180, F32 301, …", the most numbers first.
+std::string formats_of(const ModelSummary& model, std::string TensorSummary::*format) {
+  struct Use {
+    int n_tensors = 0;
+    double n_numbers = 0;
+  };
+  std::map<std::string, Use> uses;
+  for (const TensorSummary& tensor : model.tensors) {
+    Use& use = uses[tensor.*format];
+    ++use.n_tensors;
+    use.n_numbers +=
+        std::accumulate(tensor.shape.begin(), tensor.shape.end(), 1.0, std::multiplies<double>());
+  }
+  std::vector<std::pair<std::string, Use>> sorted(uses.begin(), uses.end());
+  std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+    return a.second.n_numbers > b.second.n_numbers;
+  });
+  std::string text;
+  for (const auto& [name, use] : sorted) {
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, use.n_tensors);
+  }
+  return text;
+}
+
 void print(const ModelSummary& model, bool lists_tensors) {
   print_row("folder", model.folder);
   print_row("architecture", model.architecture);
   for (const auto& [name, value] : model.facts) print_row(name, value);
   print_row("parameters", fmt::format("{}", model.parameters));
   print_row("tensors", fmt::format("{}, {}", model.tensors.size(), size_text(model.bytes)));
+  const std::string stored = formats_of(model, &TensorSummary::stored_as);
+  const std::string loaded = formats_of(model, &TensorSummary::type);
+  print_row("stored as", stored);
+  if (loaded != stored) print_row("converted while loading to", loaded);
   if (!lists_tensors) return;
   write_output("\n");
-  std::size_t width = 0;
-  for (const TensorSummary& tensor : model.tensors) width = std::max(width, tensor.name.size());
+  std::size_t width = 0, format_width = 0;
   for (const TensorSummary& tensor : model.tensors) {
-    write_output(fmt::format("{:<{}}  {:<9} {:<20} {:>12}  {}\n", printable(tensor.name), width,
-                             tensor.type, shape_text(tensor.shape), tensor.bytes,
-                             printable(tensor.file)));
+    width = std::max(width, tensor.name.size());
+    format_width = std::max(format_width, tensor.stored_as.size());
+  }
+  for (const TensorSummary& tensor : model.tensors) {
+    write_output(fmt::format("{:<{}}  {:<{}}  {:<20} {:>12}  {}\n", printable(tensor.name), width,
+                             printable(tensor.stored_as), format_width, shape_text(tensor.shape),
+                             tensor.bytes, printable(tensor.file)));
   }
 }
 
@@ -145,9 +183,10 @@ void refuse_what_does_not_fit(const MemoryPlan& plan) {
   throw Error(
       ErrorKind::out_of_memory,
       fmt::format("--max-memory {}: the planned request takes up to {}; plan fewer tokens or "
-                  "a smaller picture, or try --memory low or --kv-cache int8",
+                  "a smaller picture, or try {} or --kv-cache int8",
                   size_text(static_cast<std::uint64_t>(plan.limit)),
-                  size_text(static_cast<std::uint64_t>(plan.peak()))));
+                  size_text(static_cast<std::uint64_t>(plan.peak())),
+                  plan.is_converted ? "--weights int4" : "--memory low"));
 }
 
 // "512x512", or "none".
@@ -188,7 +227,7 @@ int run_inspect(const InspectOptions& options, bool is_json) {
     return kExitOk;
   }
   engine.model = chosen_model(engine.model);
-  const ModelSummary model = inspect_model(engine.model);
+  const ModelSummary model = inspect_model(engine);
   PlannedRequest request = options.request;
   set_picture(request, options.picture);
   const MemoryPlan plan = plan_memory(engine, request);
@@ -205,10 +244,10 @@ int run_inspect(const InspectOptions& options, bool is_json) {
   write_output("\nThis machine\n");
   print(machine);
   if (model.bytes > machine.available_bytes) {
-    note(fmt::format(
-        "The weights ({}) are larger than the memory available ({}): they would be read "
-        "from disk again and again.",
-        size_text(model.bytes), size_text(machine.available_bytes)));
+    note(fmt::format("The weights ({}) are larger than the memory available ({}): they would {}.",
+                     size_text(model.bytes), size_text(machine.available_bytes),
+                     plan.is_converted ? "not fit when they are converted"
+                                       : "be read from disk again and again"));
   }
   refuse_what_does_not_fit(plan);
   return kExitOk;
@@ -236,11 +275,12 @@ void add_inspect(CLI::App& program, Chosen& chosen) {
   auto options = std::make_shared<InspectOptions>();
   command
       .add_option("MODEL", options->engine.model,
-                  "Folder, repository id in the Hugging Face cache, demo, or: cpu (unset: the "
-                  "model that ask would use)")
+                  "Folder, .gguf file, repository id in the Hugging Face cache, demo, or: cpu "
+                  "(unset: the model that ask would use)")
       ->envname(kModelVariable)
       ->check(model_name())
       ->type_name("");
+  add_weight_options(command, options->engine);
   command.add_flag("--tensors", options->lists_tensors, "List every tensor (--json always does)");
   add_plan_options(command, *options);
   command.add_flag("--json", chosen.is_json_wanted, "One JSON object");

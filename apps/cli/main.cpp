@@ -1,5 +1,5 @@
 // qwenvl: the command line. Arguments → one of the commands; errors → messages and exit codes.
-// Before: the shell.   After: ask.cpp, bench.cpp, chat.cpp, inspect.cpp or tokenize.cpp.
+// Before: the shell.   After: the file that is named like the command.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -23,9 +23,9 @@ constexpr const char* kFooter = R"(Examples:
   qwenvl bench machine
   qwenvl COMMAND --help          explains a command, with examples
 
-The model is --model, or the variable QWENVL_MODEL: a folder, the id of a repository in the Hugging
-Face cache, or demo, the small model that ships with the program. Unset: Qwen/Qwen2.5-VL-3B-Instruct
-when it was downloaded, else demo.
+The model is --model, or the variable QWENVL_MODEL: a folder, a .gguf file, the id of a repository in
+the Hugging Face cache, or demo, the small model that ships with the program. Unset:
+Qwen/Qwen2.5-VL-3B-Instruct when it was downloaded, else demo.
 
 Exit codes: 0 done · 2 wrong usage or request · 3 bad file · 4 unsupported · 5 out of memory ·
 6 system, network or device · 70 a bug in qwenvl · 130 stopped by Ctrl-C · 141 output closed)";
@@ -72,6 +72,7 @@ int run(int argc, char** argv) {
   add_chat(program, chosen);
   add_inspect(program, chosen);
   add_quantize(program, chosen);
+  add_convert(program, chosen);
   add_bench(program, chosen);
   add_tokenize(program, chosen);
 

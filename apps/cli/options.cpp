@@ -117,12 +117,31 @@ CLI::Validator model_name() {
 
 void add_model_option(CLI::App& command, std::string& model) {
   command
-      .add_option("-m,--model", model,
-                  "Folder, repository id in the Hugging Face cache, or: demo (unset: the published "
-                  "model if it was downloaded, else demo)")
+      .add_option(
+          "-m,--model", model,
+          "Folder, .gguf file, repository id in the Hugging Face cache, or: demo (unset: the "
+          "published model if it was downloaded, else demo)")
       ->envname(kModelVariable)
       ->check(model_name())
       ->type_name("MODEL");
+}
+
+void add_projector_option(CLI::App& command, std::string& projector) {
+  command
+      .add_option("--projector", projector,
+                  "Vision file of a GGUF model (unset: the *mmproj*.gguf beside it)")
+      ->check(model_name())
+      ->type_name("FILE");
+}
+
+void add_weight_options(CLI::App& command, EngineOptions& options) {
+  add_projector_option(command, options.projector);
+  command
+      .add_option("--weights", options.weights,
+                  "Convert while loading: bf16, int8, int4 or int4-small; auto: other programs' "
+                  "quantised matrices to 8 bits, the rest as it is")
+      ->check(CLI::IsMember({"auto", "bf16", "int8", "int4", "int4-small"}))
+      ->capture_default_str();
 }
 
 void add_memory_options(CLI::App& command, EngineOptions& options) {
@@ -169,6 +188,7 @@ void add_memory_options(CLI::App& command, EngineOptions& options) {
 
 void add_engine_options(CLI::App& command, EngineOptions& options) {
   add_model_option(command, options.model);
+  add_weight_options(command, options);
   const std::string group = "How it is computed";
   command
       .add_option_function<std::string>(

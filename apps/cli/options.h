@@ -21,6 +21,10 @@ CLI::Validator whole(std::int64_t low, std::int64_t high = std::numeric_limits<i
 CLI::Validator model_name();
 // --model with its environment variable; "" when neither is given (model_choice.h goes on).
 void add_model_option(CLI::App& command, std::string& model);
+// --projector, the vision file of a GGUF model.
+void add_projector_option(CLI::App& command, std::string& projector);
+// How its files become weights: --projector, --weights.
+void add_weight_options(CLI::App& command, EngineOptions& options);
 // Everything that says how much memory is taken, and for what.
 void add_memory_options(CLI::App& command, EngineOptions& options);
 // --model and everything that says how it is run.

@@ -19,7 +19,7 @@ namespace qwenvl::cli {
 namespace {
 
 struct Options {
-  std::string model, out, format = "int4", calibration, report, plot;
+  std::string model, projector, out, format = "int4", calibration, report, plot;
   int n_threads = 0;
   bool skips_check = false;
 };
@@ -28,29 +28,28 @@ constexpr const char* kExamples = R"(Formats:
   int4        decoder in 4.25 bits a number, head and vision tower in 8 (the smallest error per byte)
   int4-small  head in 4.25 bits, too
   int8        everything in 8 bits
-  bf16        16 bits: for checkpoints stored in float32
+  bf16        16 bits, as qwenvl convert writes
 Examples:
   qwenvl quantize Qwen/Qwen2.5-VL-3B-Instruct qwen-int4
   qwenvl quantize model-folder model-int8 --format int8 --report report.json
   qwenvl quantize model-folder model-int4 --calibration my-pictures --plot errors.svg
   qwenvl quantize model-Q4_K_M.gguf qwen-int4     # with its mmproj file beside it
-  qwenvl quantize model-AWQ qwen-bf16 --format bf16
   qwenvl ask --model qwen-int4 photo.jpg "What is this?")";
 
 int run_quantize(const Options& options, bool is_json) {
   OutputFile report("--report", options.report), plot("--plot", options.plot);
   QuantizeSummary summary;
-  summary.model = options.model.ends_with(".gguf") ? options.model : chosen_model(options.model);
+  summary.model = chosen_model(options.model);
   summary.out = options.out;
   summary.format = options.format;
   Progress progress;
-  summary.report =
-      quantize({summary.model, options.out, options.format, options.n_threads, options.calibration},
-               [&](std::uint64_t done, std::uint64_t total, const std::string& what) {
-                 progress.show(fmt::format(
-                     "quantize {:3.0f} %  {}",
-                     100.0 * static_cast<double>(done) / static_cast<double>(total), what));
-               });
+  summary.report = quantize({.model = summary.model,
+                             .out = options.out,
+                             .format = options.format,
+                             .n_threads = options.n_threads,
+                             .projector = options.projector,
+                             .calibration = options.calibration},
+                            percentage(progress, "quantize"));
   if (!options.skips_check && summary.report.is_source_runnable) {
     summary.comparison =
         compare_models(summary.model, options.out, options.n_threads, [&](int done, int total) {
@@ -80,6 +79,7 @@ void add_quantize(CLI::App& program, Chosen& chosen) {
   command.add_option("OUT", options->out, "The folder to write; it must not exist")
       ->required()
       ->type_name("");
+  add_projector_option(command, options->projector);
   command.add_option("--format", options->format, "bf16, int8, int4 or int4-small")
       ->capture_default_str();
   command

@@ -124,4 +124,12 @@ void Progress::clear() {
   is_shown_ = false;
 }
 
+LoadProgress percentage(Progress& line, const std::string& what) {
+  return [&line, what](std::uint64_t done, std::uint64_t total, const std::string& tensor) {
+    line.show(fmt::format("{} {:3.0f} %  {}", what,
+                          100.0 * static_cast<double>(done) / static_cast<double>(total),
+                          printable(tensor)));
+  };
+}
+
 }  // namespace qwenvl::cli

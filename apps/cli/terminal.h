@@ -39,6 +39,9 @@ class Progress {
   bool is_shown_ = false;
 };
 
+// Shows "what 12 %  tensor" while weights are converted. The line must outlive its use.
+LoadProgress percentage(Progress& line, const std::string& what = "converting weights");
+
 // Call once, before any other thread exists. From then on Ctrl-C cancels the stream of the
 // innermost InterruptScope; without one, or pressed twice, it ends the program with kExitCancelled.
 void handle_interrupts();

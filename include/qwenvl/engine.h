@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -181,8 +182,20 @@ Answer collect(EventStream stream);
 
 enum class ComputeType { automatic, float32, bfloat16 };  // automatic: bf16 for bf16 checkpoints
 
+// Numbers converted and to convert, and the tensor they belong to.
+using LoadProgress =
+    std::function<void(std::uint64_t done, std::uint64_t total, const std::string& tensor)>;
+
 struct EngineOptions {
-  std::string model;             // a folder, or "org/name" in the Hugging Face cache
+  std::string model;  // a folder (as published, from qwenvl quantize, AWQ, GPTQ, bitsandbytes), a
+                      // .gguf file, or "org/name" in the Hugging Face cache
+  std::string projector;  // of a GGUF model: its vision file; "": the only *mmproj*.gguf beside it
+  // What the weights become in memory: "auto", or a format of quantize(), for which files are not
+  // used in place but converted while they are opened. auto: published folders and those of
+  // qwenvl quantize in place; of other programs' files, matrices of 8 bits or fewer as "int8" does
+  // and the rest in bf16.
+  std::string weights = "auto";
+  LoadProgress on_load;          // called while weights are converted, on the opening thread
   std::string backend = "auto";  // "auto", "cpu", "reference"
   ComputeType compute = ComputeType::automatic;
   int n_threads = 0;                    // 0: every core this process may use

@@ -16,7 +16,8 @@ struct EngineOptions;
 enum class MemoryMode {
   normal,  // weights that were read once stay
   low,     // the vision tower's go when a picture is encoded, the decoder's while one is: each is
-           // read again, from the system's cache of files, when its turn comes
+           // read again, from the system's cache of files, when its turn comes. Weights that were
+           // converted while they were opened lie in no file and stay
 };
 
 enum class KvCacheType {
@@ -32,17 +33,19 @@ struct PlannedRequest {
   int n_sequences = 1;            // beams or choices
 };
 
-// Bytes resident in this process. Weights are pages of mapped files: the system shares them between
-// processes, and takes them away when memory is short.
+// Bytes resident in this process. Weights are pages of mapped files, which the system shares
+// between processes and takes away when memory is short; or they were converted, and are this
+// process's own.
 struct MemoryPlan {
   PlannedRequest request;
   int processed_width = 0, processed_height = 0;  // 0: no picture
   MemoryMode mode = MemoryMode::normal;
+  bool is_converted = false;           // weights are this process's own and never leave it
   std::string kv_cache_type;           // "bfloat16"
   std::int64_t process = 0;            // this program and the tokenizer as they are now, and 8 MiB
   std::int64_t vision_weights = 0;     // the tower and its merger
   std::int64_t decoder_weights = 0;    // layers and norms
-  std::int64_t embedding_weights = 0;  // of a table of its own, the rows that are looked up
+  std::int64_t embedding_weights = 0;  // of a mapped table beside the head, rows that are looked up
   std::int64_t head_weights = 0;
   std::int64_t kv_cache = 0;         // whole pages of 64 tokens
   std::int64_t pixels = 0;           // decoded, and of the processed size

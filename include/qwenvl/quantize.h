@@ -17,6 +17,7 @@ struct QuantizeOptions {
   std::string out;    // a folder that does not exist yet
   std::string format = "int4";  // "bf16", "int8", "int4", "int4-small"
   int n_threads = 0;            // 0: every core this process may use
+  std::string projector;        // vision file of a GGUF model; "": the *mmproj*.gguf beside it
   // A folder of pictures, texts and conversations that the model is run over first; matrices are
   // then rounded with regard to their inputs (docs/quantisation.md). "": for themselves.
   std::string calibration;
@@ -43,7 +44,8 @@ struct QuantizeReport {
 };
 
 // Numbers done and in all, and the tensor being worked on or the calibration item being read (then
-// `done` stays as it is).
+// `done` stays as it is). A source that is calibrated with and cannot be used where it lies is
+// converted first; the count of that comes before.
 using QuantizeProgress =
     std::function<void(std::uint64_t done, std::uint64_t total, const std::string& tensor)>;
 

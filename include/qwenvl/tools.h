@@ -14,15 +14,16 @@ namespace qwenvl {
 // ---- inspect ---------------------------------------------------------------------------------
 
 struct TensorSummary {
-  std::string name;  // canonical
-  std::string type;  // "bfloat16"
+  std::string name;       // canonical
+  std::string type;       // in memory: "bfloat16", "int8_grouped"
+  std::string stored_as;  // the same, or what it is converted from: "Q4_K", "awq 4-bit g128"
   std::vector<std::int64_t> shape;
-  std::uint64_t bytes = 0;
+  std::uint64_t bytes = 0;  // in memory
   std::string file;
 };
 
 struct ModelSummary {
-  std::string folder;
+  std::string folder;  // or the .gguf file
   std::string architecture;
   std::vector<std::pair<std::string, std::string>>
       facts;  // "decoder layers" → "36", in reading order
@@ -32,7 +33,9 @@ struct ModelSummary {
 };
 
 // Opens and checks a checkpoint completely (configuration, tokenizer, every tensor's presence and
-// shape) without running it.
+// shape) without running it or converting its matrices. Of the options, model, projector and
+// weights count.
+ModelSummary inspect_model(const EngineOptions& options);
 ModelSummary inspect_model(const std::string& model);
 
 // Whether the Hugging Face cache has a place for "org/name[@revision]": it was downloaded, or that
@@ -58,7 +61,7 @@ MachineSummary inspect_machine();
 
 // ---- tokenizer -------------------------------------------------------------------------------
 
-// The tokenizer of a model folder, without its weights.
+// The tokenizer of a model, without its weights.
 class TextCodec {
  public:
   explicit TextCodec(const std::string& model);

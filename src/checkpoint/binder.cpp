@@ -16,23 +16,32 @@ bool is_weight_type(DType type) {
   return type == DType::f32 || type == DType::bf16 || type == DType::f16;
 }
 
-// Savers of quantised models leave these names beside (or instead of) "….weight".
+// Savers of quantised models leave these names beside (or instead of) "….weight". Folders that say
+// in their configuration what they are have been converted before they come here.
 struct QuantisedSign {
   std::string_view part;
   const char* format;
+  const char* advice;
 };
 
+constexpr const char* kSayIt =
+    "config.json has no quantization_config that says how it is stored; put back the one it was "
+    "saved with";
+constexpr const char* kNotRead =
+    "which is not read; expected plain weights, AWQ, GPTQ, bitsandbytes or GGUF";
+constexpr const char* kMerge = "merge it into its base model and save that";
+
 constexpr QuantisedSign kQuantisedSigns[] = {
-    {".g_idx", "a GPTQ checkpoint"},
-    {".qweight", "an AWQ or GPTQ checkpoint"},
-    {".qzeros", "an AWQ or GPTQ checkpoint"},
-    {".absmax", "a bitsandbytes 4-bit checkpoint"},
-    {".quant_map", "a bitsandbytes 4-bit checkpoint"},
-    {".SCB", "a bitsandbytes 8-bit checkpoint"},
-    {".weight_packed", "a compressed-tensors checkpoint"},
-    {".weight_scale", "a compressed-tensors or fp8 checkpoint"},
-    {".lora_A.", "a LoRA adapter"},
-    {".lora_B.", "a LoRA adapter"},
+    {".g_idx", "a GPTQ checkpoint", kSayIt},
+    {".qweight", "an AWQ or GPTQ checkpoint", kSayIt},
+    {".qzeros", "an AWQ or GPTQ checkpoint", kSayIt},
+    {".absmax", "a bitsandbytes 4-bit checkpoint", kSayIt},
+    {".quant_map", "a bitsandbytes 4-bit checkpoint", kSayIt},
+    {".SCB", "a bitsandbytes 8-bit checkpoint", kSayIt},
+    {".weight_packed", "a compressed-tensors checkpoint", kNotRead},
+    {".weight_scale", "a compressed-tensors or fp8 checkpoint", kNotRead},
+    {".lora_A.", "a LoRA adapter", kMerge},
+    {".lora_B.", "a LoRA adapter", kMerge},
 };
 
 // "; looks like …" when a name tells, else "".
@@ -40,8 +49,7 @@ std::string guess_format(const std::vector<std::string>& left_over) {
   for (const QuantisedSign& sign : kQuantisedSigns) {
     for (const std::string& name : left_over) {
       if (name.find(sign.part) == name.npos) continue;
-      return fmt::format("; this looks like {}, expected plain bf16, f16 or f32 weights",
-                         sign.format);
+      return fmt::format("; this looks like {}: {}", sign.format, sign.advice);
     }
   }
   return "";

@@ -58,7 +58,7 @@ std::vector<std::string> file_names(const fs::path& folder) {
     refuse(name, "this is an adapter, not a model: merge it into its base model and save that");
   }
   if (const auto name = find_ending(".gguf"); !name.empty()) {
-    refuse(name, "GGUF files are not read: use the safetensors checkpoint");
+    refuse(name, "name the .gguf file of the language model itself");
   }
   for (const char* ending : {".bin", ".pt", ".pth", ".ckpt"}) {
     if (const auto name = find_ending(ending); !name.empty()) {
@@ -170,6 +170,7 @@ std::map<std::string, TensorEntry> Checkpoint::add_file(const std::string& file_
 }
 
 std::string Checkpoint::text_of(const std::string& file_name) const {
+  if (const auto text = texts_.find(file_name); text != texts_.end()) return text->second;
   const fs::path path = folder_ / file_name;
   return is_there(path) ? read_file(path, kMaxTextBytes) : "";
 }

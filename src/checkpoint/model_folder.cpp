@@ -1,5 +1,6 @@
-// Turns the model argument of a user into a folder: a path, or a repository id in the local cache.
-// Before: command line or EngineOptions.   After: checkpoint.cpp opens the folder.
+// Turns the model argument of a user into a folder or a .gguf file: a path, or a repository id in
+// the local cache.
+// Before: command line or EngineOptions.   After: checkpoint.cpp or weight_source.cpp opens it.
 // Mirrors the cache layout of the Hugging Face hub client:
 //
 //   <cache>/models--<org>--<name>/refs/<revision>      a file holding a commit hash
@@ -8,6 +9,7 @@
 #include <system_error>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/gguf/open.h"
 #include "checkpoint/shard_index.h"
 #include "core/check.h"
 
@@ -98,9 +100,14 @@ std::string commit_of(const fs::path& repository, const std::string& revision) {
   return hash;
 }
 
+// A configuration, or GGUF files, which hold their own.
+bool is_model_folder(const fs::path& folder) {
+  return is_there(folder / "config.json") || !gguf_files(folder, false).empty();
+}
+
 // What a snapshot lacks to be opened, or "" (an interrupted download leaves such snapshots).
 std::string missing_part(const fs::path& snapshot) {
-  if (!is_there(snapshot / "config.json")) return "config.json";
+  if (!is_model_folder(snapshot)) return "config.json";
   const fs::path index_path = snapshot / "model.safetensors.index.json";
   if (!is_there(index_path)) return "";
   const ShardIndex index =
@@ -139,24 +146,32 @@ fs::path resolve_in_cache(const RepositoryId& id) {
 
 fs::path resolve_model(const std::string& model) {
   if (model.empty() || model.find('\0') != model.npos) {
-    fail(ErrorKind::bad_request, "model {}: expected a folder or a repository id like org/name",
+    fail(ErrorKind::bad_request,
+         "model {}: expected a folder, a .gguf file or a repository id like org/name",
          quoted(model));
   }
   const bool exists_here = is_folder(model);
-  if (exists_here && is_there(fs::path(model) / "config.json")) return model;
+  if (exists_here ? is_model_folder(model) : model.ends_with(".gguf") && is_there(model)) {
+    return model;
+  }
   RepositoryId id;
   const bool is_id = parse_id(model, id);
   if (exists_here && !(is_id && is_folder(cache_folder()))) {
-    fail(ErrorKind::bad_request, "model {}: the folder has no config.json; it is no model folder",
+    fail(ErrorKind::bad_request,
+         "model {}: the folder has neither config.json nor a language model as .gguf; it is no "
+         "model "
+         "folder",
          quoted(model));
   }
   if (!is_id) {
     if (is_there(model)) {
-      fail(ErrorKind::bad_request, "model {}: is a file; give the folder that holds config.json",
+      fail(ErrorKind::bad_request,
+           "model {}: is a file; give the folder that holds config.json, or a .gguf file",
            quoted(model));
     }
     fail(ErrorKind::bad_request,
-         "model {}: no such folder, and not a repository id (org/name or org/name@revision)",
+         "model {}: no such folder or .gguf file, and not a repository id (org/name or "
+         "org/name@revision)",
          quoted(model));
   }
   return resolve_in_cache(id);

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "core/check.h"
+#include "core/mapped_file.h"
 
 namespace qwenvl {
 namespace {
@@ -69,6 +70,7 @@ void SafetensorsWriter::write(std::span<const std::byte> bytes) {
 void SafetensorsWriter::finish() {
   QWENVL_CHECK(missing_bytes_ == 0, "{} bytes are missing", missing_bytes_);
   file_.close();
+  if (file_) settle_file(part_);
   std::error_code error;
   if (file_) std::filesystem::rename(part_, path_, error);
   if (!file_ || error) fail_writing();

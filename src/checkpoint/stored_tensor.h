@@ -1,5 +1,6 @@
 // One tensor as a file stores it, read as rows of float32 whatever the format.
-// Before: an opener (packed/, gguf/) has checked names, types and shapes.   After: weight_source.h.
+// Before: an opener (foreign/, gguf/) has checked names, types and shapes.   After:
+// weight_source.h.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,8 @@ class StoredTensor {
   const std::string& format() const { return format_; }
   // The file it lies in, for messages.
   const std::string& file() const { return file_; }
+  // Whether its numbers were rounded to 8 bits or fewer; those of f32, f16 and bf16 were not.
+  virtual bool is_quantised() const { return true; }
 
   // A vector or a scalar is one row; everything else has its first dimension as rows.
   std::int64_t n_rows() const { return shape_.rank() > 1 ? shape_[0] : 1; }

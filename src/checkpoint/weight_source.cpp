@@ -1,5 +1,5 @@
 // Picks the reader of a model's files.
-// Before: the model argument.   After: gguf/open.cpp or packed/folder_source.cpp.
+// Before: the model argument.   After: gguf/open.cpp or foreign/folder_source.cpp.
 #include "checkpoint/weight_source.h"
 
 #include <system_error>
@@ -18,14 +18,16 @@ bool is_there(const fs::path& path) {
   return fs::exists(path, ignored);
 }
 
+}  // namespace
+
 // Safetensors win over GGUF files in the same folder; a folder with neither is refused by the
 // reader of folders, which says what it found.
-bool holds_gguf_only(const fs::path& folder) {
-  return !is_there(folder / "model.safetensors") &&
-         !is_there(folder / "model.safetensors.index.json") && !gguf_files(folder, false).empty();
+bool is_gguf_model(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored)) return path.extension() == ".gguf";
+  return !is_there(path / "model.safetensors") &&
+         !is_there(path / "model.safetensors.index.json") && !gguf_files(path, false).empty();
 }
-
-}  // namespace
 
 const StoredTensor& WeightSource::tensor(const std::string& name) const {
   const auto at = tensors().find(name);
@@ -41,16 +43,13 @@ void WeightSource::read_rows(const std::string& name, std::int64_t first, std::i
 }
 
 std::unique_ptr<WeightSource> open_weight_source(const fs::path& path, const fs::path& projector) {
-  std::error_code ignored;
-  const bool is_folder = fs::is_directory(path, ignored);
-  if (is_folder ? holds_gguf_only(path) : path.extension() == ".gguf") {
-    return open_gguf(path, projector);
-  }
+  if (is_gguf_model(path)) return open_gguf(path, projector);
   if (!projector.empty()) {
     fail(ErrorKind::bad_request, "{}: is no GGUF model, so the vision file {} does not go with it",
          path.string(), quoted(projector.string()));
   }
-  if (!is_folder && is_there(path)) {
+  std::error_code ignored;
+  if (is_there(path) && !fs::is_directory(path, ignored)) {
     fail(ErrorKind::bad_request, "{}: expected a model folder or a .gguf file", path.string());
   }
   return open_folder_source(path);

@@ -43,6 +43,9 @@ class WeightSource {
   void read_rows(const std::string& name, std::int64_t first, std::int64_t n, float* out) const;
 };
 
+// Whether a path is a GGUF model: a .gguf file, or a folder with one and no safetensors.
+bool is_gguf_model(const std::filesystem::path& path);
+
 // Opens
 //   a Hugging Face folder of safetensors: plain (f32, bf16, f16), AWQ, GPTQ, bitsandbytes;
 //   a .gguf file of the language model, or a folder with one and no safetensors.

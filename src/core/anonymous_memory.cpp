@@ -1,5 +1,6 @@
 // Memory straight from the system.
-// Before: a workspace or a key/value cache grows.   After: numbers are written there.
+// Before: a workspace or a key/value cache grows, weights are converted.   After: numbers are
+// written there.
 #include "core/anonymous_memory.h"
 
 #include <sys/mman.h>

@@ -82,6 +82,16 @@ void MappedFile::release(std::span<const std::byte> part) const noexcept {
   ::madvise(const_cast<std::byte*>(data_) + first, end - first, MADV_DONTNEED);
 }
 
+void settle_file(const std::filesystem::path& path) {
+  Descriptor file{-1};
+  open_regular(path, file);
+  if (::fsync(file.fd) != 0) {
+    fail(ErrorKind::device, "{}: cannot be written to the disk: {}", path.string(),
+         std::strerror(errno));
+  }
+  ::posix_fadvise(file.fd, 0, 0, POSIX_FADV_DONTNEED);  // advice
+}
+
 std::string read_file(const std::filesystem::path& path, std::size_t max_bytes) {
   Descriptor file{-1};
   const std::size_t size = open_regular(path, file);

@@ -32,6 +32,10 @@ class MappedFile {
   std::filesystem::path path_;
 };
 
+// Puts a file that has been written on the disk for certain, and out of the system's cache of
+// files: there it lies in small pages, and is to be mapped in large ones. Throws device.
+void settle_file(const std::filesystem::path& path);
+
 // The whole of a small file (configuration, tokenizer). Throws bad_file above `max_bytes`.
 std::string read_file(const std::filesystem::path& path, std::size_t max_bytes);
 

@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/settings.h"
 #include "engine/engine_options.h"
+#include "engine/open_checkpoint.h"
 #include "engine/weight_parts.h"
 
 namespace qwenvl {
@@ -44,8 +45,8 @@ std::string hash_of(std::span<const float> logits) {
 
 BenchModel::BenchModel(const EngineOptions& options)
     : options_(options),
-      checkpoint_(Checkpoint::open(resolve_model(options.model))),
-      tokenizer_(Tokenizer::from_folder(checkpoint_.folder())),
+      checkpoint_(open_checkpoint(options)),
+      tokenizer_(open_tokenizer(options.model)),
       model_(make_model(checkpoint_, compute_type(options.compute))),
       backend_(make_backend(options.backend, thread_count(options.n_threads))),
       workspace_(std::make_unique<Workspace>()),

@@ -6,6 +6,7 @@
 #include "backend/observed_backend.h"
 #include "core/check.h"
 #include "engine/kv_cache.h"
+#include "engine/open_checkpoint.h"
 #include "media/source.h"
 
 namespace qwenvl {
@@ -50,7 +51,7 @@ Calibration::Calibration(const Checkpoint& checkpoint, const std::filesystem::pa
                          int n_threads)
     : checkpoint_(checkpoint),
       items_(read_calibration_items(folder)),
-      tokenizer_(Tokenizer::from_folder(checkpoint.folder())),
+      tokenizer_(open_tokenizer(checkpoint.folder().string())),
       model_(make_model(checkpoint, std::nullopt)),
       backend_(make_backend("auto", n_threads)),
       features_(items_.size()) {

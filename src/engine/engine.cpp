@@ -17,6 +17,7 @@
 #include "engine/machine.h"
 #include "engine/media_inputs.h"
 #include "engine/memory_plan.h"
+#include "engine/open_checkpoint.h"
 #include "engine/scheduler.h"
 #include "text/unicode.h"
 
@@ -79,8 +80,8 @@ struct Engine::Impl {
   explicit Impl(const EngineOptions& o)
       : options(o),
         preprocess(preprocess_options(o)),
-        checkpoint(Checkpoint::open(resolve_model(o.model))),
-        tokenizer(Tokenizer::from_folder(checkpoint.folder())),
+        checkpoint(open_checkpoint(o)),
+        tokenizer(open_tokenizer(o.model)),
         model(make_model(checkpoint, compute_type(o.compute))),
         defaults(
             parse_generation_config(checkpoint.text_of("generation_config.json"),

@@ -1,11 +1,11 @@
 // What `qwenvl inspect` prints: a checkpoint without running it, and this machine.
 #include "backend/cpu/cpu_features.h"
-#include "checkpoint/checkpoint.h"
 #include "core/settings.h"
 #include "core/thread_pool.h"
 #include "engine/generation_settings.h"
 #include "engine/guard.h"
 #include "engine/machine.h"
+#include "engine/open_checkpoint.h"
 #include "models/model.h"
 #include "qwenvl/tools.h"
 
@@ -13,11 +13,12 @@ namespace qwenvl {
 
 namespace {
 
-ModelSummary summary_of(const std::string& model) {
-  const Checkpoint checkpoint = Checkpoint::open(resolve_model(model));
+ModelSummary summary_of(const EngineOptions& options) {
+  const CheckedModel model = check_model(options);
+  const Checkpoint& checkpoint = model.checkpoint;
   const ModelInfo info = make_model(checkpoint, std::nullopt)->info();
   // Read only to be checked: what inspects without an error also opens.
-  Tokenizer::from_folder(checkpoint.folder());
+  open_tokenizer(options.model);
   parse_generation_config(checkpoint.text_of("generation_config.json"),
                           (checkpoint.folder() / "generation_config.json").string());
   ModelSummary summary;
@@ -30,6 +31,7 @@ ModelSummary summary_of(const std::string& model) {
     const PackedTensor* packed = checkpoint.packed(name);
     const Shape& shape = packed ? packed->shape : entry.shape;
     tensor.type = packed ? packed->packing : name_of(entry.type);
+    tensor.stored_as = model.source ? model.source->tensor(name).format() : tensor.type;
     for (int i = 0; i < shape.rank(); ++i) tensor.shape.push_back(shape[i]);
     tensor.bytes = entry.bytes.size();
     tensor.file = checkpoint.file_of(name);
@@ -57,8 +59,14 @@ MachineSummary summary_of_machine() {
 
 }  // namespace
 
+ModelSummary inspect_model(const EngineOptions& options) {
+  return guarded([&] { return summary_of(options); });
+}
+
 ModelSummary inspect_model(const std::string& model) {
-  return guarded([&] { return summary_of(model); });
+  EngineOptions options;
+  options.model = model;
+  return inspect_model(options);
 }
 
 bool is_model_in_cache(const std::string& repository_id) {
@@ -72,7 +80,7 @@ struct TextCodec::Impl {
 };
 
 TextCodec::TextCodec(const std::string& model)
-    : impl_(guarded([&] { return new Impl{Tokenizer::from_folder(resolve_model(model))}; })) {}
+    : impl_(guarded([&] { return new Impl{open_tokenizer(model)}; })) {}
 TextCodec::~TextCodec() = default;
 
 std::vector<std::int32_t> TextCodec::encode(const std::string& text, bool parse_special) const {

@@ -10,6 +10,7 @@
 #include "engine/engine_options.h"
 #include "engine/guard.h"
 #include "engine/machine.h"
+#include "engine/open_checkpoint.h"
 
 namespace qwenvl {
 namespace {
@@ -24,7 +25,8 @@ constexpr int kMostPixelsOnASide = 1 << 20;
 std::int64_t resident_without_weights(const Checkpoint& checkpoint) {
   give_back_spare_memory();
   checkpoint.release_pages("");  // small vectors were copied when they were bound
-  return own_memory_bytes("VmRSS") + kAllowance;
+  const auto weights = static_cast<std::int64_t>(checkpoint.written_bytes());
+  return own_memory_bytes("VmRSS") - weights + kAllowance;
 }
 
 void check(const PlannedRequest& request, std::int64_t max_context) {
@@ -56,6 +58,8 @@ MemoryPlanner::MemoryPlanner(const EngineOptions& options, const Checkpoint& che
       backend_(backend),
       kv_(kv_layout(model.info().kv, options.kv_cache_type)),
       weights_(weight_bytes(checkpoint)),
+      is_converted_(checkpoint.is_in_memory()),
+      is_low_(options.memory == MemoryMode::low && !is_converted_),
       max_context_(context_limit(options, model.info())),
       process_bytes_(resident_without_weights(checkpoint)) {}
 
@@ -65,8 +69,9 @@ std::int64_t MemoryPlanner::prefill_bytes(std::int64_t n_rows, std::int64_t n_se
          n_sequences * model_.info().vocabulary * static_cast<std::int64_t>(sizeof(float));
 }
 
-// Of a table beside the head only rows that are looked up are read.
+// Of a mapped table beside the head only rows that are looked up are read.
 std::int64_t MemoryPlanner::embedding_bytes(std::int64_t n_tokens) const {
+  if (is_converted_) return weights_.embedding;
   return std::min(weights_.embedding, n_tokens * kBytesAroundARow);
 }
 
@@ -81,10 +86,11 @@ MemoryPlan MemoryPlanner::plan(const PlannedRequest& request) const {
   MemoryPlan plan;
   plan.request = request;
   plan.mode = options_.memory;
+  plan.is_converted = is_converted_;
   plan.kv_cache_type = name_of(kv_.type);
   plan.limit = static_cast<std::int64_t>(options_.max_memory_bytes);
   plan.process = process_bytes_;
-  plan.vision_weights = request.width > 0 ? weights_.vision : 0;
+  plan.vision_weights = request.width > 0 || is_converted_ ? weights_.vision : 0;
   plan.decoder_weights = weights_.decoder;
   plan.embedding_weights = embedding_bytes(request.n_tokens);
   plan.head_weights = weights_.head;
@@ -104,13 +110,12 @@ MemoryPlan MemoryPlanner::plan(const PlannedRequest& request) const {
                        std::int64_t{plan.processed_width} * plan.processed_height);
     plan.encode_scratch = model_.encode_scratch(backend_, grid).total();
   }
-  const bool is_low = plan.mode == MemoryMode::low;
   const std::int64_t decoder = decoder_side(request.n_tokens);
   plan.encode_peak = request.width == 0
                          ? 0
-                         : plan.process + plan.vision_weights + (is_low ? 0 : decoder) +
+                         : plan.process + plan.vision_weights + (is_low_ ? 0 : decoder) +
                                plan.pixels + plan.features + plan.encode_scratch;
-  plan.decode_peak = plan.process + decoder + (is_low ? 0 : plan.vision_weights) + plan.features +
+  plan.decode_peak = plan.process + decoder + (is_low_ ? 0 : plan.vision_weights) + plan.features +
                      plan.kv_cache + plan.prefill_scratch;
   return plan;
 }
@@ -123,10 +128,12 @@ std::int64_t MemoryPlanner::room() const {
          "max_memory_bytes: the model takes {} bytes before it has read anything, expected at most "
          "{}: {}choose weights of fewer bits (qwenvl quantize), or raise the limit\n{}",
          least.peak(), least.limit,
-         options_.memory == MemoryMode::low ? "" : "let the tower leave (memory low), ",
+         is_low_         ? ""
+         : is_converted_ ? "let the tower leave (memory low, with a folder of qwenvl quantize), "
+                         : "let the tower leave (memory low), ",
          table_of(least));
   }
-  const std::int64_t tower = options_.memory == MemoryMode::low ? 0 : weights_.vision;
+  const std::int64_t tower = is_low_ ? 0 : weights_.vision;
   return least.limit - process_bytes_ - tower - decoder_side(max_context_) -
          prefill_bytes(std::min<std::int64_t>(options_.prefill_chunk_tokens, max_context_), 1);
 }
@@ -136,8 +143,7 @@ std::int64_t MemoryPlanner::request_bytes(const std::vector<VisionInput>& media,
   const ModelInfo& info = model_.info();
   const std::int64_t chunk = std::min<std::int64_t>(options_.prefill_chunk_tokens, max_context_);
   const std::int64_t prefill = prefill_bytes(chunk, 1);
-  const std::int64_t low_difference =
-      options_.memory == MemoryMode::low ? weights_.vision - decoder_side(max_context_) : 0;
+  const std::int64_t low_difference = is_low_ ? weights_.vision - decoder_side(max_context_) : 0;
   std::int64_t features = 0, encode = 0;
   for (const VisionInput& input : media) {
     features +=
@@ -157,8 +163,8 @@ std::string megabytes(std::int64_t bytes) {
 MemoryPlan planned(const EngineOptions& options, const PlannedRequest& request) {
   check_settings();
   check_step_sizes(options);
-  const Checkpoint checkpoint = Checkpoint::open(resolve_model(options.model));
-  const Tokenizer tokenizer = Tokenizer::from_folder(checkpoint.folder());  // for what it holds
+  const Checkpoint checkpoint = check_model(options).checkpoint;
+  const Tokenizer tokenizer = open_tokenizer(options.model);  // for what it holds
   const auto model = make_model(checkpoint, compute_type(options.compute));
   const auto backend = make_backend(options.backend, thread_count(options.n_threads));
   return MemoryPlanner(options, checkpoint, *model, *backend).plan(request);
@@ -178,11 +184,16 @@ std::string table_of(const MemoryPlan& plan) {
         fmt::format("{:<28} {:>12}{}{}\n", name, megabytes(bytes), note.empty() ? "" : "  ", note);
   };
   const bool is_low = plan.mode == MemoryMode::low;
+  const auto weight_note = [&](const char* when_low) {
+    if (plan.is_converted) return is_low ? "converted: stays in memory" : "converted";
+    return is_low ? when_low : "";
+  };
   line("program and tokenizer", plan.process, "");
   line("weights: vision tower", plan.vision_weights,
-       is_low ? "only while a picture is encoded" : "");
-  line("weights: decoder", plan.decoder_weights, is_low ? "not while a picture is encoded" : "");
-  line("weights: embedding", plan.embedding_weights, "rows that are looked up");
+       weight_note("only while a picture is encoded"));
+  line("weights: decoder", plan.decoder_weights, weight_note("not while a picture is encoded"));
+  line("weights: embedding", plan.embedding_weights,
+       plan.is_converted ? weight_note("") : "rows that are looked up");
   line("weights: head", plan.head_weights, "");
   line("keys and values", plan.kv_cache,
        fmt::format("{} tokens, {}", plan.request.n_tokens, plan.kv_cache_type));

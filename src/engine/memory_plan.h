@@ -36,6 +36,8 @@ class MemoryPlanner {
   const Backend& backend_;
   const KvLayout kv_;
   const WeightBytes weights_;
+  const bool is_converted_;  // all weights are there from the beginning to the end
+  const bool is_low_;        // the tower's and the decoder's take turns
   const std::int64_t max_context_, process_bytes_;
 };
 

@@ -16,6 +16,7 @@
 #include "engine/calibration.h"
 #include "engine/engine_options.h"
 #include "engine/guard.h"
+#include "engine/open_checkpoint.h"
 #include "engine/quantize_plan.h"
 #include "engine/tensor_packer.h"
 #include "models/model.h"
@@ -38,12 +39,13 @@ class Quantizer {
         n_threads_(thread_count(options.n_threads)),
         out_(without_slashes(options.out)) {
     check_out();
-    source_ = open_weight_source(path_of(options.model));
+    source_ = open_weight_source(path_of(options.model), options.projector);
     config_ = Json::parse(source_->text_of("config.json"), nullptr, false);
     if (!config_.is_object()) {
       fail(ErrorKind::bad_file, "{}: config.json is no JSON object", source_->path().string());
     }
     config_.erase("quantization_config");  // of the source: rows are read as plain numbers
+    check_calibration();
     open_runnable();
     open_calibration();
   }
@@ -85,43 +87,44 @@ class Quantizer {
     }
   }
 
+  void check_calibration() const {
+    if (options_.calibration.empty() || preset_.decoder != Packing::none) return;
+    fail(ErrorKind::bad_request,
+         "calibration: format {} rounds no matrix with regard to its inputs, expected int8, int4 "
+         "or int4-small",
+         preset_.name);
+  }
+
   // A folder of plain weights runs as it is; whatever it lacks is noticed now and not at the end.
   void open_runnable() {
     std::error_code error;
-    const bool is_plain =
+    report_.is_source_runnable =
         fs::is_directory(source_->path(), error) &&
-        std::all_of(source_->tensors().begin(), source_->tensors().end(), [](const auto& named) {
-          const std::string& format = named.second->format();
-          return format == "bf16" || format == "f16" || format == "f32";
-        });
-    if (!is_plain) return;
-    runnable_ = Checkpoint::open(source_->path());
-    make_model(*runnable_, std::nullopt);
-    report_.is_source_runnable = true;
+        std::none_of(source_->tensors().begin(), source_->tensors().end(),
+                     [](const auto& named) { return named.second->is_quantised(); });
+    if (!report_.is_source_runnable) return;
+    runnable_ = CheckedModel{Checkpoint::open(source_->path()), nullptr, {}};
+    make_model(runnable_->checkpoint, std::nullopt);
   }
 
+  // Everything else runs as what its numbers are in bf16: nothing is rounded before it is seen.
   void open_calibration() {
     if (options_.calibration.empty()) return;
-    if (preset_.decoder == Packing::none) {
-      fail(ErrorKind::bad_request,
-           "calibration: format {} rounds no matrix with regard to its inputs, expected int8, int4 "
-           "or int4-small",
-           preset_.name);
-    }
-    if (!runnable_) {
-      fail(ErrorKind::bad_request,
-           "calibration: {} cannot be run as it is; convert it first (--format bf16) and calibrate "
-           "with that folder",
-           source_->path().string());
-    }
-    calibration_ = std::make_unique<Calibration>(*runnable_, options_.calibration, n_threads_);
+    EngineOptions engine;
+    engine.model = options_.model;
+    engine.projector = options_.projector;
+    engine.weights = "bf16";
+    engine.n_threads = n_threads_;
+    engine.on_load = on_progress_;
+    if (!runnable_) runnable_ = check_model(engine);
+    calibration_ =
+        std::make_unique<Calibration>(runnable_->checkpoint, options_.calibration, n_threads_);
+    convert(*runnable_, engine);
     report_.n_calibration_items = calibration_->n_items();
     report_.n_calibration_tokens = calibration_->n_tokens();
   }
 
-  // A GGUF file by its path, everything else as every command takes it.
   static fs::path path_of(const std::string& model) {
-    if (model.ends_with(".gguf")) return model;
     const fs::path folder = resolve_model(model);
     std::error_code error;
     if (fs::exists(folder / "model.safetensors", error) &&
@@ -147,6 +150,8 @@ class Quantizer {
     if (preset_.decoder != Packing::none) {
       config_["quantization_config"] = {
           {"quant_method", "qwenvl"}, {"format", preset_.name}, {"version", kPackedVersion}};
+    } else {
+      config_["torch_dtype"] = name_of(DType::bf16);  // whatever it was before
     }
     write_text(to / "config.json", config_.dump(2) + "\n");
   }
@@ -246,7 +251,7 @@ class Quantizer {
   const int n_threads_;
   const std::string out_;
   std::unique_ptr<WeightSource> source_;
-  std::optional<Checkpoint> runnable_;        // the source, where a model can be made of it
+  std::optional<CheckedModel> runnable_;      // the source as a model, where one is run
   std::unique_ptr<Calibration> calibration_;  // empty unless asked for
   Json config_;
   QuantizeReport report_;

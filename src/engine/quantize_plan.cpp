@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <utility>
 
 #include "core/check.h"
@@ -54,13 +55,13 @@ int number_after(std::string_view name, std::string_view prefix) {
 
 }  // namespace
 
-const Preset& preset_named(const std::string& name) {
+const Preset& preset_named(const std::string& name, const char* option) {
   std::string known;
   for (const Preset& preset : kPresets) {
     if (name == preset.name) return preset;
     known += (known.empty() ? "" : ", ") + std::string(preset.name);
   }
-  fail(ErrorKind::bad_request, "format: found {}, expected one of {}", quoted(name), known);
+  fail(ErrorKind::bad_request, "{}: found {}, expected one of {}", option, quoted(name), known);
 }
 
 int layer_of(std::string_view name) {
@@ -120,6 +121,24 @@ std::span<const PlannedTensor> calibrated_together(std::span<const PlannedTensor
     end = next;
   }
   return tensors.first(end);
+}
+
+double sum_of_squares(const float* numbers, std::int64_t n) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < n; ++i) sum += double{numbers[i]} * numbers[i];
+  return sum;
+}
+
+double read_finite_rows(const PlannedTensor& tensor, std::int64_t first, std::int64_t n,
+                        float* rows) {
+  tensor.stored->read_rows(first, n, rows);
+  const double squares = sum_of_squares(rows, n * tensor.stored->row_width());
+  if (!std::isfinite(squares)) {
+    fail(ErrorKind::bad_file,
+         "{}: rows {} to {} hold a number that is not finite, expected weights",
+         quoted(tensor.name), first, first + n - 1);
+  }
+  return squares;
 }
 
 }  // namespace qwenvl

@@ -1,5 +1,6 @@
 // Which tensor of a model becomes what, and in which order.
-// Before: quantize.cpp has opened the source.   After: it packs one tensor after the other.
+// Before: quantize.cpp or open_checkpoint.cpp has opened the source.   After: they convert one
+// tensor after the other.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,8 @@ struct Preset {
   const char* name;
   Packing vision, decoder, small_decoder, vocabulary;
 };
-// Throws bad_request.
-const Preset& preset_named(const std::string& name);
+// Throws bad_request; `option` names what was set, for the message.
+const Preset& preset_named(const std::string& name, const char* option = "format");
 
 struct PlannedTensor {
   std::string name;
@@ -47,5 +48,13 @@ std::vector<PlannedTensor> plan_tensors(const WeightSource& source, const Preset
 // least one layer.
 std::span<const PlannedTensor> calibrated_together(std::span<const PlannedTensor> tensors,
                                                    std::uint64_t max_bytes);
+
+// ---- the numbers of a tensor, however it is written --------------------------------------------
+
+double sum_of_squares(const float* numbers, std::int64_t n);
+// Rows as float32; returns the sum of their squares. Throws bad_file for numbers that are not
+// finite.
+double read_finite_rows(const PlannedTensor& tensor, std::int64_t first, std::int64_t n,
+                        float* rows);
 
 }  // namespace qwenvl

@@ -6,19 +6,12 @@
 #include <numeric>
 #include <vector>
 
-#include "core/check.h"
 #include "engine/error_feedback.h"
 
 namespace qwenvl {
 namespace {
 
 constexpr std::int64_t kPanelsAtOnce = 8;  // of each thread
-
-double sum_of_squares(const float* numbers, std::int64_t n) {
-  double sum = 0;
-  for (std::int64_t i = 0; i < n; ++i) sum += double{numbers[i]} * numbers[i];
-  return sum;
-}
 
 double total(const std::vector<double>& parts) {
   return std::accumulate(parts.begin(), parts.end(), 0.0);
@@ -46,18 +39,6 @@ void TensorPacker::write_plain(const PlannedTensor& tensor) {
   }
 }
 
-double TensorPacker::read_rows(const PlannedTensor& tensor, std::int64_t first, std::int64_t n,
-                               float* rows) {
-  tensor.stored->read_rows(first, n, rows);
-  const double squares = sum_of_squares(rows, n * tensor.stored->row_width());
-  if (!std::isfinite(squares)) {
-    fail(ErrorKind::bad_file,
-         "{}: rows {} to {} hold a number that is not finite, expected weights",
-         quoted(tensor.name), first, first + n - 1);
-  }
-  return squares;
-}
-
 double TensorPacker::write_packed(const PlannedTensor& tensor) {
   const std::int64_t n_out = tensor.stored->shape()[0], n_in = tensor.stored->shape()[1];
   const std::int64_t bytes = panel_bytes(tensor.packing, n_in);
@@ -73,7 +54,7 @@ double TensorPacker::write_packed(const PlannedTensor& tensor) {
       std::vector<float>& numbers = rows[static_cast<std::size_t>(thread)];
       numbers.resize(static_cast<std::size_t>(n_rows * n_in));
       const std::size_t at = static_cast<std::size_t>(first + i);
-      sizes[at] = read_rows(tensor, row, n_rows, numbers.data());
+      sizes[at] = read_finite_rows(tensor, row, n_rows, numbers.data());
       errors[at] =
           pack_panel(tensor.packing, numbers.data(), n_rows, n_in, {}, panels.data() + i * bytes);
     });
@@ -96,7 +77,7 @@ double TensorPacker::write_packed(const PlannedTensor& tensor, Backend& backend,
   pool_.parallel_for(n_panels(n_out), [&](std::int64_t panel, int) {
     sizes[static_cast<std::size_t>(panel)] =
         of_panel(panel, [&](std::int64_t first, std::int64_t n, float* numbers) {
-          return read_rows(tensor, first, n, numbers);
+          return read_finite_rows(tensor, first, n, numbers);
         });
   });
   std::vector<std::byte> panels(static_cast<std::size_t>(tensor.bytes()));

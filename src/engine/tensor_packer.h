@@ -28,10 +28,6 @@ class TensorPacker {
   double write_packed(const PlannedTensor& tensor, Backend& backend, InputMoment& moment);
 
  private:
-  // Rows as float32, and the sum of their squares.
-  static double read_rows(const PlannedTensor& tensor, std::int64_t first, std::int64_t n,
-                          float* rows);
-
   ThreadPool pool_;
   SafetensorsWriter& writer_;
   const std::function<void(std::int64_t)> on_numbers_;

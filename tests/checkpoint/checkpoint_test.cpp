@@ -202,7 +202,7 @@ std::vector<BrokenFolder> broken_folders() {
       {"no config.json", [](Folder f) { fs::remove(f.path() / "config.json"); }, "no config.json"},
       {"no weights", only(""), "no weights, expected model.safetensors"},
       {"pickled weights", only("pytorch_model.bin"), "unsupported: "},
-      {"GGUF weights", only("model-q4.gguf"), "GGUF files are not read"},
+      {"GGUF weights", only("model-q4.gguf"), "name the .gguf file of the language model itself"},
       {"an adapter", only("adapter_model.safetensors"), "merge it into its base model"},
       {"shards without their index", [](Folder f) { fs::remove(f.path() / kIndex); }, "incomplete"},
       {"an index and an unrelated file",

@@ -118,6 +118,21 @@ TEST_F(ModelFolder, AnIncompleteSnapshotIsReported) {
   EXPECT_TRUE(contains(refusal("org/name"), "lacks 'model-00001-of-00001.safetensors'"));
 }
 
+TEST_F(ModelFolder, GgufFilesAndFoldersOfThemAreModels) {
+  folder_.write("some/model-Q4_K.gguf", "x");
+  const std::string file = folder_ / "some/model-Q4_K.gguf";
+  EXPECT_EQ(resolve_model(file), file);
+  EXPECT_EQ(resolve_model(folder_ / "some"), folder_ / "some");
+  EXPECT_TRUE(contains(refusal(folder_ / "some/other.gguf"), "no such folder or .gguf file"));
+}
+
+TEST_F(ModelFolder, ASnapshotOfGgufFilesIsComplete) {
+  write_repository();
+  std::filesystem::remove_all(folder_.path() / snapshot());
+  folder_.write(snapshot() / "model-Q4_K.gguf", "x");
+  EXPECT_EQ(resolve_model("org/name"), folder_.path() / snapshot());
+}
+
 TEST_F(ModelFolder, ADamagedRefIsReported) {
   write_repository();
   folder_.write("cache/models--org--name/refs/main", "../../../elsewhere");
@@ -131,9 +146,11 @@ TEST_F(ModelFolder, TextsThatAreNeitherFolderNorIdAreRefused) {
                             "org/name@/x", "org/name@a//b", "-org/name", "org\n/name"}) {
     EXPECT_TRUE(contains(refusal(model), "bad_request: model ")) << model;
   }
-  folder_.write("model.gguf", "x");
-  EXPECT_TRUE(contains(refusal((folder_.path() / "model.gguf").string()), "is a file"));
-  EXPECT_TRUE(contains(refusal(folder_.path().string()), "no config.json"));
+  folder_.write("model.bin", "x");
+  EXPECT_TRUE(contains(refusal(folder_ / "model.bin"), "is a file"));
+  EXPECT_TRUE(contains(refusal(folder_.path().string()), "neither config.json nor"));
+  folder_.write("mmproj-f16.gguf", "x");
+  EXPECT_TRUE(contains(refusal(folder_.path().string()), "nor a language model as .gguf"));
   EXPECT_NE(refusal(std::string("org/na\0me", 9)), "");
 }
 

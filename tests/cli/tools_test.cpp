@@ -12,7 +12,8 @@ using Json = nlohmann::json;
 
 TEST(Program, ExplainsItselfAndEachCommand) {
   EXPECT_NE(run({"--help"}).out.find("Exit codes:"), std::string::npos);
-  for (const char* command : {"ask", "bench", "chat", "inspect", "quantize", "tokenize"}) {
+  for (const char* command :
+       {"ask", "bench", "chat", "convert", "inspect", "quantize", "tokenize"}) {
     const Outcome outcome = run({command, "--help"});
     EXPECT_EQ(outcome.exit_code, 0);
     EXPECT_NE(outcome.out.find("Examples:"), std::string::npos) << command;

@@ -55,6 +55,16 @@ TEST(MappedFile, KnowsWhatLiesInIt) {
   EXPECT_FALSE(file.holds(elsewhere));
 }
 
+TEST(MappedFile, ASettledFileReadsTheSameAndAMissingOneIsAnError) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "bytes";
+  std::ofstream(path, std::ios::binary) << "abcdef";
+  settle_file(path);
+  EXPECT_EQ(read_file(path, 100), "abcdef");
+  std::filesystem::remove(path);
+  EXPECT_THROW(settle_file(path), Error);
+}
+
 TEST(AnonymousMemory, ForgottenPagesAreZeroAndTakeNothing) {
   AnonymousMemory memory(kBytes, "test");
   std::fill_n(memory.data(), kBytes, std::byte{1});

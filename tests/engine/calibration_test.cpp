@@ -8,6 +8,8 @@
 #include <iterator>
 
 #include "engine/calibration_items.h"
+#include "engine/foreign_folder.h"
+#include "engine/gguf_models.h"
 #include "qwenvl/quantize.h"
 #include "tiny_engine.h"
 
@@ -127,8 +129,6 @@ TEST(Calibration, WhatCannotBeUsedIsRefusedBeforeAnyWork) {
   EXPECT_NE(problem(folder / "lost").find("calibration: a.jsonl, line 1: "), std::string::npos);
 
   const Items items;
-  EXPECT_NE(problem(items.path(), data_path("foreign/awq")).find("cannot be run as it is"),
-            std::string::npos);
   EXPECT_NE(problem(items.path(), kTiny, "bf16").find("calibration: format bf16 rounds no matrix"),
             std::string::npos);
 }
@@ -153,6 +153,29 @@ TEST(Calibration, EveryMatrixOfALayerIsRoundedForItsInputs) {
   }
   EXPECT_GT(n, 10);
   EXPECT_EQ(Engine::open({.model = items.folder() / "out"}).tokenize("x", false).size(), 1u);
+}
+
+TEST(Calibration, RunsOtherProgramsFilesAsTheNumbersTheyStandFor) {
+  const Items items;
+  const std::filesystem::path at = items.folder().path() / "models";
+  ForeignFolder(at / "awq", R"({"quant_method": "awq", "bits": 4, "group_size": 8})",
+                &ForeignFolder::awq);
+  std::filesystem::create_directories(at / "gguf");
+  write_language_gguf(at / "gguf/model.gguf", "Q8_0");
+  write_vision_gguf(at / "gguf/mmproj-model.gguf", "F16");
+  for (const char* name : {"awq", "gguf"}) {
+    SCOPED_TRACE(name);
+    const std::string out = items.folder() / (std::string(name) + "-int4");
+    const QuantizeReport report = quantize(
+        {.model = (at / name).string(), .out = out, .format = "int4", .calibration = items.path()});
+    EXPECT_FALSE(report.is_source_runnable);
+    EXPECT_EQ(report.n_calibration_items, 4);
+    for (const QuantizedTensor& tensor : report.tensors) {
+      if (!tensor.name.ends_with("o_proj.weight") && !tensor.name.ends_with("qkv.weight")) continue;
+      EXPECT_TRUE(tensor.is_calibrated) << tensor.name;
+    }
+    EXPECT_EQ(Engine::open({.model = out}).tokenize("x", false).size(), 1u);
+  }
 }
 
 TEST(Calibration, WithoutPicturesTheTowerIsRoundedForItself) {

@@ -5,6 +5,7 @@
 
 #include "engine/tiny_engine.h"
 #include "qwenvl/bench.h"
+#include "qwenvl/tools.h"
 
 namespace qwenvl {
 namespace {
@@ -66,6 +67,21 @@ TEST(MemoryPlan, GrowsWithTokensAndPicturesAndShrinksWithEightBits) {
   EXPECT_EQ(plan_memory(options, {4096, 56, 56}).kv_cache * 128, large.kv_cache * 68);
 }
 
+TEST(MemoryPlan, CountsConvertedWeightsWholeAndAsStaying) {
+  EngineOptions options = demo_options();
+  options.weights = "int8";
+  const MemoryPlan plan = plan_memory(options, {64, 0, 0});
+  EXPECT_TRUE(plan.is_converted);
+  const std::int64_t weights =
+      plan.vision_weights + plan.decoder_weights + plan.head_weights + plan.embedding_weights;
+  EXPECT_EQ(weights, static_cast<std::int64_t>(inspect_model(options).bytes));
+  options.memory = MemoryMode::low;
+  const MemoryPlan low = plan_memory(options, {64, 0, 0});
+  EXPECT_EQ(low.decode_peak - low.process, plan.decode_peak - plan.process);
+  EXPECT_TRUE(contains(table_of(low), "converted: stays in memory"));
+  EXPECT_FALSE(contains(table_of(low), "encoded"));
+}
+
 TEST(MemoryPlan, IsATableWithALineForEachPart) {
   const std::string table = table_of(plan_memory(limited(0), {1, 28, 28}));
   for (const char* part : {"program and tokenizer", "weights: vision tower", "weights: decoder",
@@ -84,10 +100,18 @@ TEST(MemoryPlan, IsWhatARequestTakes) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "sanitizers keep memory of their own";
 #endif
-  for (const MemoryMode mode : {MemoryMode::normal, MemoryMode::low}) {
+  struct Case {
+    MemoryMode mode;
+    const char* weights;
+  };
+  for (const auto& [mode, weights] :
+       {Case{MemoryMode::normal, "auto"}, Case{MemoryMode::low, "auto"},
+        Case{MemoryMode::low, "int8"}}) {
+    SCOPED_TRACE(weights);
     BenchOptions bench;
     bench.engine = demo_options();
     bench.engine.memory = mode;
+    bench.engine.weights = weights;
     bench.stages = {"memory"};
     bench.n_answer_tokens = 4;
     const MemoryBench memory = bench_model(bench, {}).memory;
@@ -107,6 +131,15 @@ TEST(MaxMemory, RefusesAModelThatCannotFit) {
   EXPECT_TRUE(contains(error, "out_of_memory: max_memory_bytes: the model takes "));
   EXPECT_TRUE(contains(error, "expected at most 1048576: let the tower leave (memory low)"));
   EXPECT_TRUE(contains(error, "weights: decoder"));
+}
+
+TEST(MaxMemory, RefusesWeightsThatCannotFitBeforeTheyAreConverted) {
+  EngineOptions options = demo_options();
+  options.weights = "int8";
+  options.max_memory_bytes = 1 << 20;
+  options.on_load = [](auto...) { FAIL() << "was converted"; };
+  EXPECT_TRUE(contains(error_of([&] { Engine::open(options); }),
+                       "out_of_memory: max_memory_bytes: the converted weights take "));
 }
 
 TEST(MaxMemory, GivesKeysAndValuesWhatIsLeft) {

@@ -22,10 +22,9 @@ std::vector<std::int32_t> answer_ids(Engine& engine) {
   request.sampling.do_sample = false;
   request.sampling.max_new_tokens = 12;
   request.sampling.min_new_tokens = 12;
+  const Answer answer = collect(engine.submit(request));
   std::vector<std::int32_t> ids;
-  for (const TokenInfo& token : collect(engine.submit(request)).choices[0].tokens) {
-    ids.push_back(token.chosen.id);
-  }
+  for (const TokenInfo& token : answer.choices[0].tokens) ids.push_back(token.chosen.id);
   return ids;
 }
 

@@ -2,32 +2,18 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
 #include <string>
 #include <vector>
 
 #include "checkpoint/gguf/gguf.h"
 #include "checkpoint/gguf/open.h"
 #include "checkpoint/gguf/texts.h"
-#include "qwenvl/error.h"
+#include "fuzz/outcome.h"
 
 namespace {
 
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
-template <class Call>
-void expect_error_or_success(Call&& call) {
-  try {
-    call();
-  } catch (const qwenvl::Error& error) {
-    require(error.kind() == qwenvl::ErrorKind::bad_file ||
-            error.kind() == qwenvl::ErrorKind::unsupported);
-    require(std::strlen(error.what()) < 2000);
-  }
-}
+using qwenvl::fuzz::expect_error_or_success;
+using qwenvl::fuzz::require;
 
 void read_first_and_last_row(const qwenvl::WeightSource::Tensors& tensors) {
   for (const auto& [name, tensor] : tensors) {
@@ -57,6 +43,7 @@ void check_file(std::span<const std::byte> bytes) {
   expect_error_or_success([&] { qwenvl::preprocessor_config_json_from_gguf(file); });
   expect_error_or_success([&] { qwenvl::generation_config_json_from_gguf(file); });
   expect_error_or_success([&] { qwenvl::tokenizer_json_from_gguf(file.metadata); });
+  expect_error_or_success([&] { qwenvl::tokenizer_config_json_from_gguf(file.metadata); });
   expect_error_or_success(
       [&] { read_first_and_last_row(qwenvl::tensors_from_gguf(file, "input", none, "none")); });
   expect_error_or_success(

@@ -3,18 +3,16 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
+#include "fuzz/outcome.h"
 #include "qwenvl/tools.h"
 #include "text/marks.h"
 
 namespace {
 
-void require(bool condition) {
-  if (!condition) std::abort();
-}
+using qwenvl::fuzz::require;
 
 }  // namespace
 

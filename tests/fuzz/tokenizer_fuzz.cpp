@@ -2,13 +2,12 @@
 // the rest is given to; only qwenvl::Error may come out, and what comes back must agree with
 // itself.
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/check.h"
-#include "qwenvl/error.h"
+#include "fuzz/outcome.h"
 #include "text/chat_template.h"
 #include "text/detokenizer.h"
 #include "text/small_tokenizer.h"
@@ -19,10 +18,7 @@
 namespace {
 
 using namespace qwenvl;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
+using fuzz::require;
 
 const Tokenizer& small_tokenizer() {
   static const Tokenizer tokenizer =

@@ -29,6 +29,7 @@ class PlainTensor : public StoredTensor {
  public:
   PlainTensor(const TensorEntry& entry, const std::string& file)
       : StoredTensor(entry.shape, short_name_of(entry.type), file), entry_(entry) {}
+  bool is_quantised() const override { return false; }
 
  private:
   void convert_rows(std::int64_t first, std::int64_t n, float* out) const override {

@@ -45,11 +45,30 @@ fs::path vision_file(const fs::path& language, const fs::path& projector) {
   if (files.empty()) {
     fail(ErrorKind::bad_request,
          "{}: holds the language model only, and no *mmproj*.gguf with the vision tower is beside "
-         "it; put it there or name it",
+         "it; put it there, or name it with --projector FILE",
          language.string());
   }
-  fail(ErrorKind::bad_request, "{}: several vision files beside it ({}); name the one to use",
+  fail(ErrorKind::bad_request,
+       "{}: several vision files beside it ({}); name the one to use with --projector FILE",
        language.string(), names_of(files));
+}
+
+// A text that lies beside the language file; "" when there is none.
+std::string text_beside(const fs::path& language, const std::string& file_name) {
+  const fs::path beside = language.parent_path() / file_name;
+  std::error_code ignored;
+  return fs::exists(beside, ignored) ? read_file(beside, kMaxTextBytes) : "";
+}
+
+std::string tokenizer_json_of(const GgufMetadata& metadata, const fs::path& language) {
+  std::string text = tokenizer_json_from_gguf(metadata);
+  if (text.empty()) text = text_beside(language, "tokenizer.json");
+  if (text.empty()) {
+    fail(ErrorKind::bad_request,
+         "{}: holds no tokenizer, and no tokenizer.json is beside it; put the model's there",
+         language.string());
+  }
+  return text;
 }
 
 class GgufSource : public WeightSource {
@@ -63,6 +82,7 @@ class GgufSource : public WeightSource {
     texts_["config.json"] = config_json_from_gguf(language_, vision_);
     texts_["preprocessor_config.json"] = preprocessor_config_json_from_gguf(vision_);
     texts_["generation_config.json"] = generation_config_json_from_gguf(language_);
+    texts_["tokenizer_config.json"] = tokenizer_config_json_from_gguf(language_.metadata);
     tensors_ = tensors_from_gguf(language_, language.filename().string(), vision_,
                                  vision.filename().string());
   }
@@ -75,20 +95,15 @@ class GgufSource : public WeightSource {
     if (const auto at = texts_.find(file_name); at != texts_.end() && !at->second.empty()) {
       return at->second;
     }
-    const bool is_tokenizer = file_name == "tokenizer.json";
-    if (is_tokenizer) {
-      std::string built = tokenizer_json_from_gguf(language_.metadata);
-      if (!built.empty()) return built;
-    }
-    const fs::path beside = path_.parent_path() / file_name;
-    std::error_code ignored;
-    if (fs::exists(beside, ignored)) return read_file(beside, kMaxTextBytes);
-    if (is_tokenizer) {
-      fail(ErrorKind::bad_request,
-           "{}: holds no tokenizer, and no tokenizer.json is beside it; put the model's there",
-           path_.string());
-    }
-    return "";
+    if (file_name == "tokenizer.json") return tokenizer_json_of(language_.metadata, path_);
+    return text_beside(path_, file_name);
+  }
+
+  // Whole files: their tensors are read one after the other, and the rest was read when they were
+  // opened.
+  void release_pages(const std::string& /*name*/) const noexcept override {
+    language_bytes_.release(language_bytes_.bytes());
+    vision_bytes_.release(vision_bytes_.bytes());
   }
 
  private:
@@ -114,6 +129,12 @@ std::vector<fs::path> gguf_files(const fs::path& folder, bool projectors) {
   }
   std::sort(files.begin(), files.end());
   return files;
+}
+
+std::string tokenizer_json_of_gguf(const fs::path& path) {
+  const fs::path language = language_file(path);
+  const MappedFile bytes(language);
+  return tokenizer_json_of(parse_gguf(bytes.bytes(), language.string()).metadata, language);
 }
 
 std::unique_ptr<WeightSource> open_gguf(const fs::path& path, const fs::path& projector) {

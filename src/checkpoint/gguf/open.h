@@ -14,6 +14,11 @@ namespace qwenvl {
 std::unique_ptr<WeightSource> open_gguf(const std::filesystem::path& path,
                                         const std::filesystem::path& projector);
 
+// tokenizer.json of the language file `path` (or of a folder that holds just one), without the
+// vision file: what it says itself, else the file beside it. Throws bad_request when there is
+// neither.
+std::string tokenizer_json_of_gguf(const std::filesystem::path& path);
+
 // The tensors of two parsed files under canonical names. They point into both files' bytes.
 WeightSource::Tensors tensors_from_gguf(const GgufFile& language, const std::string& language_file,
                                         const GgufFile& vision, const std::string& vision_file);

@@ -22,6 +22,8 @@ class BlockTensor : public StoredTensor {
  public:
   BlockTensor(const GgufTensor& tensor, const std::string& file)
       : StoredTensor(tensor.shape, tensor.type->name, file), tensor_(tensor) {}
+  // The types for whole numbers have no decoder and come no further than to their refusal.
+  bool is_quantised() const override { return tensor_.type->n_values > 1; }
 
  private:
   void convert_rows(std::int64_t first, std::int64_t n, float* out) const override {
@@ -46,6 +48,11 @@ Shape with_first(const Shape& shape, std::int64_t first) {
   return shape.rank() == 1 ? Shape{first} : Shape{first, shape[1]};
 }
 
+bool is_any_quantised(const std::vector<Part>& parts) {
+  return std::any_of(parts.begin(), parts.end(),
+                     [](const Part& part) { return part->is_quantised(); });
+}
+
 // Query, key and value one below the other, as matrices or as vectors.
 class StackedTensor : public StoredTensor {
  public:
@@ -53,6 +60,7 @@ class StackedTensor : public StoredTensor {
       : StoredTensor(with_first(parts[0]->shape(), height_of(parts)), format_of(parts),
                      parts[0]->file()),
         parts_(std::move(parts)) {}
+  bool is_quantised() const override { return is_any_quantised(parts_); }
 
  private:
   static std::int64_t height_of(const std::vector<Part>& parts) {
@@ -89,6 +97,7 @@ class FramesTensor : public StoredTensor {
   explicit FramesTensor(std::vector<Part> parts)
       : StoredTensor(shape_of(parts[0]->shape(), parts.size()), format_of(parts), parts[0]->file()),
         parts_(std::move(parts)) {}
+  bool is_quantised() const override { return is_any_quantised(parts_); }
 
  private:
   static Shape shape_of(const Shape& one, std::size_t n_frames) {

@@ -221,4 +221,20 @@ std::string generation_config_json_from_gguf(const GgufFile& language) {
   return config.dump(2);
 }
 
+std::string tokenizer_config_json_from_gguf(const GgufMetadata& language) {
+  Json config = {{"tokenizer_class", "Qwen2Tokenizer"}, {"processor_class", "Qwen2_5_VLProcessor"}};
+  const std::pair<const char*, const char*> ids[] = {
+      {"eos_token", "tokenizer.ggml.eos_token_id"},
+      {"pad_token", "tokenizer.ggml.padding_token_id"}};
+  for (const auto& [name, key] : ids) {
+    const auto wanted = language.integer(key, 0, INT32_MAX);
+    if (!wanted) continue;
+    language.each_text("tokenizer.ggml.tokens", [&](std::size_t id, std::string_view text) {
+      if (id == static_cast<std::size_t>(*wanted)) config[name] = text;
+    });
+  }
+  if (const auto chat = language.text("tokenizer.chat_template")) config["chat_template"] = *chat;
+  return config.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
 }  // namespace qwenvl

@@ -15,6 +15,10 @@ std::string preprocessor_config_json_from_gguf(const GgufFile& vision);
 // Where generation ends.
 std::string generation_config_json_from_gguf(const GgufFile& language);
 
+// What other programs look up beside tokenizer.json: the family, the token that ends an answer and
+// the chat template, where the file has one.
+std::string tokenizer_config_json_from_gguf(const GgufMetadata& language);
+
 // tokenizer.json from tokenizer.ggml.*; "" when the file has no tokenizer ("no_vocab", or no such
 // keys). Throws unsupported when it has one of another family.
 std::string tokenizer_json_from_gguf(const GgufMetadata& language);
