@@ -71,7 +71,9 @@ class VideoReader {
   // decodes (at the beginning the one after) stands in. Throws bad_file when none decodes.
   virtual bool move_to(std::int64_t frame) = 0;
   virtual Image rgb() const = 0;  // of the current frame, turned as the file asks
-  virtual LumaImage luma(int height, int width) const = 0;  // the same, shrunk to this size
+  // The same, shrunk to this size: quickly where it is the original's, divided by a whole number and
+  // rounded down.
+  virtual LumaImage luma(int height, int width) const = 0;
 
   // What was repaired, lost or left as it is, so far; each in one sentence.
   virtual std::vector<std::string> warnings() const = 0;
