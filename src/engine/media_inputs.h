@@ -35,7 +35,7 @@ class MediaInputs {
   const Model& model_;
   const PreprocessOptions preprocess_;
   const Loader loader_;
-  const ReaderStyle reader_style_;
+  const VideoOptions video_options_;
   const std::int64_t max_tokens_;
 };
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "media/image.h"
+#include "qwenvl/video.h"
 
 namespace qwenvl {
 
@@ -48,9 +49,15 @@ struct FrameIndex {
 };
 
 // Which frames are wanted: what a sampler decides and a reader carries out.
+// Frames 2k and 2k + 1 are a pair: the model sees them as one temporal patch.
 struct FrameSchedule {
   std::vector<std::int64_t> frames;  // of the index, ascending; one may be wanted twice
-  double fps = 0;                    // what the model is told their rate is
+  double fps = 0;                    // what the model is told their rate is, where it is even
+  // Uneven schedules: when each pair's first frame is shown, in seconds after the first pair's.
+  // Empty: evenly, at `fps`.
+  std::vector<double> pair_seconds;
+  std::vector<double> pair_detail;   // pixels of each pair compared with the usual; empty: all 1
+  std::vector<Moment> pair_moments;  // why each pair was chosen; empty: evenly
 };
 
 // 8-bit luma, [height, width].
