@@ -28,6 +28,11 @@ struct DynamicSampling {
   double still_fps = 0.5;       // where nothing does
   double around_seconds = 0.5;  // how far around a cut, and around text that appears
   double text_detail = 2;       // pixels of a frame with text, compared with the others'
+  // How strong a signal (VideoSignals) has to be.
+  double cut_threshold = 0.3;
+  double motion_threshold = 0.01;
+  double text_threshold = 0.12;     // of blocks that are complete within a second
+  double change_threshold = 0.005;  // below it, nothing happens: stillness above 1 - this
 };
 
 // Why a pair of frames was chosen; `even`: as any other, at one rate.

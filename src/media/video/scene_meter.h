@@ -14,7 +14,7 @@ namespace qwenvl {
 class SceneMeter {
  public:
   // `moments` outlives it; the last one is always the one that is measured.
-  SceneMeter(const SignalOptions& options, std::vector<Moment>& moments)
+  SceneMeter(const SignalOptions& options, std::vector<MeasuredMoment>& moments)
       : options_(options), moments_(moments) {}
 
   // Whether the picture of the last moment belongs to another scene than the one before.
@@ -42,7 +42,7 @@ class SceneMeter {
   void learn_noise(double typical, double pixel_noise);
 
   const SignalOptions options_;
-  std::vector<Moment>& moments_;
+  std::vector<MeasuredMoment>& moments_;
   CellImage last_;             // of the moment before
   double usual_strength_ = 0;  // of the moments around, which a cut has to exceed
   std::vector<PendingCut> pending_;

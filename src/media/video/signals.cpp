@@ -68,7 +68,7 @@ class Meter {
   }
 
  private:
-  std::vector<Moment>& moments_;
+  std::vector<MeasuredMoment>& moments_;
   SceneMeter scene_;
   TextMeter text_;
   double last_step_ = 0;

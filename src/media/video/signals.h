@@ -23,7 +23,7 @@ struct SignalOptions {
 };
 
 // One measured frame. Signals are shares, 0 … 255 for 0 … 1.
-struct Moment {
+struct MeasuredMoment {
   std::uint32_t frame;      // of the FrameIndex
   std::uint8_t cut = 0;     // how much of the picture has nothing to do with the moment before
   std::uint8_t motion = 0;  // blocks that change within a tenth of a second
@@ -34,7 +34,7 @@ struct Moment {
 constexpr double share_of(std::uint8_t value) { return value / 255.0; }
 
 struct SignalTrack {
-  std::vector<Moment> moments;  // in order of time
+  std::vector<MeasuredMoment> moments;  // in order of time
 };
 
 // Seconds of the part that were measured, of how many; false stops (throws cancelled).

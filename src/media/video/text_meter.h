@@ -19,7 +19,7 @@ struct PixelSpan {
 
 class TextMeter {
  public:
-  TextMeter(const SignalOptions& options, std::vector<Moment>& moments)
+  TextMeter(const SignalOptions& options, std::vector<MeasuredMoment>& moments)
       : options_(options), moments_(moments) {}
 
   // About every tenth of a second: the picture of the last moment.
@@ -40,7 +40,7 @@ class TextMeter {
   void settle(std::size_t block);
 
   const SignalOptions options_;
-  std::vector<Moment>& moments_;
+  std::vector<MeasuredMoment>& moments_;
   int down_ = 0, across_ = 0;
   double noise_ = 0;   // of a pixel
   LumaImage last_;     // of the last step
