@@ -15,6 +15,8 @@ constexpr double kPendingCut = 0.12;   // the same, from which a flash may have 
 constexpr double kUsualWeight = 0.1;   // of the newest moment in usual_strength_
 constexpr double kNoiseFactor = 2.5, kMostNoise = 6;
 constexpr std::size_t kNoiseSteps = 24;
+// Cells that the picture may shift within a step, or a second, and still be calm: slow cameras.
+constexpr double kCalmShift = 0.2;
 constexpr double kLongAgo = 1.0;  // seconds that stillness looks back
 
 std::uint8_t as_byte(double share) {
@@ -84,11 +86,14 @@ void SceneMeter::learn_noise(double typical, double pixel_noise) {
 void SceneMeter::step(const CellImage& cells, double seconds, double pixel_noise) {
   double motion = 0, change = 0;
   if (!past_.empty()) {
-    const BlockDifferences recent = differences(past_.back().cells, cells);
+    BlockDifferences recent = differences(past_.back().cells, cells);
     learn_noise(recent.typical, pixel_noise);
+    recent.forgive_shift(cells, kCalmShift);
     const double level = std::max(options_.motion_level, kNoiseFactor * noise_);
     motion = recent.share_above(level);
-    change = past_.size() > 1 ? differences(past_.front().cells, cells).share_above(level) : motion;
+    BlockDifferences long_ago = differences(past_.front().cells, cells);
+    long_ago.forgive_shift(cells, kCalmShift);
+    change = long_ago.share_above(level);
   }
   for (std::size_t i = n_stepped_; i < moments_.size(); ++i) {
     moments_[i].motion = as_byte(motion);
