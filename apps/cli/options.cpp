@@ -273,6 +273,50 @@ void add_clip_options(CLI::App& command, ClipOptions& options) {
                   "Shrink the frames of long clips: to twice this divided by their number")
       ->check(whole(1, kMostPixels))
       ->group(group);
+  command
+      .add_option("--max-video-tokens", options.max_tokens,
+                  "Most tokens a clip may be: its frames are made smaller, though not below "
+                  "--min-pixels; unset: no limit, and with --sampling dynamic what the context "
+                  "leaves")
+      ->check(whole(1))
+      ->group(group);
+}
+
+void add_sampling_of_videos(CLI::App& command, MediaOptions& options) {
+  const std::string group = "Videos and clips (folders of pictures)";
+  command
+      .add_option_function<std::string>(
+          "--sampling",
+          [&options](const std::string& value) { options.is_dynamic = value == "dynamic"; },
+          "Frames of a video are chosen evenly, as in the reference (uniform, the default), or by "
+          "what happens (dynamic): cuts, motion and text are looked at more closely")
+      ->check(CLI::IsMember({"uniform", "dynamic"}))
+      ->group(group);
+  DynamicSampling& d = options.dynamic;
+  const auto add = [&](const char* name, double& value, const char* help, CLI::Validator range,
+                       const char* unit) {
+    command.add_option(name, value, help)
+        ->check(std::move(range))
+        ->type_name(unit)
+        ->capture_default_str()
+        ->group("Dynamic sampling (with --sampling dynamic)");
+  };
+  const CLI::Validator rate = between(1e-5, 1e5), share = between(0, 1);
+  add("--cut-fps", d.cut_fps, "Frames of a second around a cut", rate, "FPS");
+  add("--motion-fps", d.motion_fps, "… where things move", rate, "FPS");
+  add("--text-fps", d.text_fps, "… where text appears or changes", rate, "FPS");
+  add("--calm-fps", d.calm_fps, "… where little happens", rate, "FPS");
+  add("--still-fps", d.still_fps, "… where nothing happens", rate, "FPS");
+  add("--around", d.around_seconds, "How far around a cut or text that appears", at_least(0),
+      "SECONDS");
+  add("--text-detail", d.text_detail, "Pixels of frames with text, compared with the others'",
+      between(0.01, 100), "TIMES");
+  add("--cut-threshold", d.cut_threshold, "How much of a picture has to be new to be a cut", share,
+      "0..1");
+  add("--motion-threshold", d.motion_threshold, "How much of it has to move", share, "0..1");
+  add("--text-threshold", d.text_threshold, "How much text has to appear", share, "0..1");
+  add("--change-threshold", d.change_threshold, "How much has to change for it not to be still",
+      share, "0..1");
 }
 
 }  // namespace
@@ -298,21 +342,28 @@ void add_media_options(CLI::App& command, MediaOptions& options) {
   width->needs(height);
 
   add_clip_options(command, options.clips);
+  add_sampling_of_videos(command, options);
 }
 
 ClipOptions MediaOptions::clip() const {
   ClipOptions out = clips;
   out.frame = pictures;
+  if (is_dynamic) {
+    out.dynamic = dynamic;
+  } else if (dynamic != DynamicSampling()) {
+    throw Error(ErrorKind::bad_request,
+                "--cut-fps, --motion-fps and the like do nothing without --sampling dynamic");
+  }
   return out;
 }
 
 bool MediaOptions::has_video_options() const {
   return clips.n_frames || clips.min_frames || clips.max_frames || clips.video_start ||
-         clips.video_end;
+         clips.video_end || is_dynamic || dynamic != DynamicSampling();
 }
 
 bool MediaOptions::has_clip_options() const {
-  return clips.fps || clips.total_pixels || has_video_options();
+  return clips.fps || clips.total_pixels || clips.max_tokens || has_video_options();
 }
 
 Sampling SamplingOptions::resolved() const {

@@ -32,7 +32,9 @@ void add_engine_options(CLI::App& command, EngineOptions& options);
 // Sizes of all pictures and frames of a request, and what is known about its clips.
 struct MediaOptions {
   PictureOptions pictures;
-  ClipOptions clips;  // but for the sizes of frames, which are those of pictures
+  ClipOptions clips;  // but for the sizes of frames, which are those of pictures, and `dynamic`
+  bool is_dynamic = false;
+  DynamicSampling dynamic;
 
   ClipOptions clip() const;
   bool has_clip_options() const;

@@ -242,6 +242,7 @@ std::vector<VisionInput> MediaInputs::prepare_video(const Clip& clip, std::int64
     info.fps = info.n_frames / info.seconds;
   }
 
+  sampled.reader().forget_losses();  // of measuring, and of other requests
   FrameStream frames(sampled.reader(), sampled.schedule);
   std::vector<VisionInput> inputs = model_.prepare_clip(
       info.n_frames, [&](std::int64_t) { return frames.next(); }, sampled.wish, preprocess_);

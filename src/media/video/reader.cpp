@@ -2,6 +2,11 @@
 // Before: open_video() has a source.   After: frame_stream.cpp asks for the frames of a schedule.
 #include "media/video/reader.h"
 
+extern "C" {
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+}
+
 #include <algorithm>
 #include <cmath>
 
@@ -36,6 +41,7 @@ class FfmpegReader final : public VideoReader {
     return pixels_.luma(*current_.pixels, height, width);
   }
   std::vector<std::string> warnings() const override;
+  void forget_losses() override { n_lost_ = 0; }
 
  private:
   struct Decoded {

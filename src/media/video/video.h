@@ -84,6 +84,8 @@ class VideoReader {
 
   // What was repaired, lost or left as it is, so far; each in one sentence.
   virtual std::vector<std::string> warnings() const = 0;
+  // Frames that are wanted from now on are those of another request.
+  virtual void forget_losses() {}
 };
 
 // Bytes that a video is in: a file on disk, read as it is needed, or memory.
@@ -93,7 +95,7 @@ struct VideoSource {
   std::vector<std::byte> bytes;
 };
 
-// Anything FFmpeg reads. Throws bad_file, unsupported, out_of_memory; sizes and
+// Anything FFmpeg reads, and animated WebP. Throws bad_file, unsupported, out_of_memory; sizes and
 // rates are checked before memory is taken for them. No other file is ever opened, whatever a
 // playlist in the source may name. The whole file is read once, to know when each frame is shown.
 std::unique_ptr<VideoReader> open_video(VideoSource source, ReaderStyle style,
