@@ -121,7 +121,7 @@ TEST(ClipDetail, keeps_the_largest_and_the_smallest_size_that_were_asked_for) {
 TEST(ClipRuns, have_one_size_each_and_the_times_of_their_pairs) {
   ClipWish wish = video_wish();
   wish.frame.min_pixels = 3136, wish.frame.max_pixels = 100352;
-  wish.budget_tokens = 300;
+  wish.budget_tokens = 60;
   wish.pair_detail = {1, 1, 3, 1};
   wish.pair_seconds = {0, 2, 2.1, 7};
   int n_asked = 0;
