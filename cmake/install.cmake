@@ -16,7 +16,7 @@ set(pc_requires "")
 set(pc_libs "")
 if(library_type STREQUAL "STATIC_LIBRARY")
   set(QWENVL_IS_STATIC TRUE)
-  set(pc_requires "fmt libjpeg libpng libtiff-4 libcurl libwebp libwebpdemux libutf8proc libxxhash")
+  set(pc_requires "fmt libjpeg libpng libtiff-4 libcurl libwebp libwebpdemux libavformat libavcodec libswscale libavutil libutf8proc libxxhash")
   set(pc_libs "-lgif -pthread")
 endif()
 

@@ -11,6 +11,7 @@ packages=(
   make cmake ninja-build g++ git pkg-config python3 ccache
   libfmt-dev nlohmann-json3-dev libcli11-dev
   libjpeg-dev libpng-dev libwebp-dev libgif-dev libtiff-dev
+  libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
   libcurl4-openssl-dev libutf8proc-dev libxxhash-dev libgtest-dev
 )
 

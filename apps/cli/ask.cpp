@@ -47,11 +47,18 @@ constexpr const char* kExamples = R"(Examples:
   qwenvl ask page.png "Where are the signatures? Answer in JSON." --boxes marked.png
   qwenvl ask scan.tif "Total?" --json | jq -r .answer
   qwenvl ask a.jpg b.jpg "Compare." --image-options 2:max_pixels=200704
+  qwenvl ask clip.mp4 "When does the car stop?"
+  qwenvl ask clip.mp4 "What happens?" --fps 4 --video-start 30 --video-end 45
   qwenvl ask frames/ "When does the door open?" --fps 2
 
 Picture or text? An argument is a picture when it is "-" (standard input), a URL (http://, https://,
 file://, data:) or an existing file; anything else is text. A missing picture is an error, not text:
-a name such as photo.jpg must exist. --image X and --text X decide it by hand.
+a name such as photo.jpg must exist. --image X, --video X and --text X decide it by hand.
+
+A video is known by what it holds, whatever its name; a GIF or WebP of several frames is one (--image
+shows its first). Two frames of each second are seen, at least 4 and at most 768, its first and last
+among them: --fps or --nframes ask for others. Long videos get smaller frames; --total-pixels and
+--max-pixels make them smaller still. What is damaged is left out, and said.
 
 A folder is a clip: the pictures in it are its frames, sorted by name with numbers in order of size
 (frame9.png before frame10.png), all of one size. --fps says at how many frames a second they were
@@ -167,14 +174,16 @@ void add_output_options(CLI::App& command, AskOptions& options, Chosen& chosen) 
 
 constexpr int kMostItems = 1 << 20;
 
-// ITEMS, --image and --text in the order they were typed.
+// ITEMS, --image, --video and --text in the order they were typed.
 std::vector<Item> items_in_order(const CLI::App& command, const CLI::Option* items,
-                                 const CLI::Option* image, const CLI::Option* text) {
+                                 const CLI::Option* image, const CLI::Option* video,
+                                 const CLI::Option* text) {
   std::vector<Item> out;
-  std::size_t n_items = 0, n_images = 0, n_texts = 0;
+  std::size_t n_items = 0, n_images = 0, n_videos = 0, n_texts = 0;
   for (const CLI::Option* option : command.parse_order()) {
     if (option == items) out.push_back({Item::Kind::automatic, items->results().at(n_items++)});
     if (option == image) out.push_back({Item::Kind::picture, image->results().at(n_images++)});
+    if (option == video) out.push_back({Item::Kind::clip, video->results().at(n_videos++)});
     if (option == text) out.push_back({Item::Kind::text, text->results().at(n_texts++)});
   }
   return out;
@@ -200,11 +209,14 @@ void add_ask(CLI::App& program, Chosen& chosen) {
   auto options = std::make_shared<AskOptions>();
 
   CLI::Option* items =
-      add_repeated(command, "ITEMS", "Pictures, folders of frames and text, in any order");
+      add_repeated(command, "ITEMS", "Pictures, videos, folders of frames and text, in any order");
   items->expected(kMostItems,
                   CLI::detail::expected_max_vector_size);  // as a minimum, it is not enforced
   CLI::Option* image =
       add_repeated(command, "--image", "A picture, whatever it looks like")->type_name("SOURCE");
+  CLI::Option* video =
+      add_repeated(command, "--video", "A video or a folder, whatever it looks like")
+          ->type_name("SOURCE");
   CLI::Option* text =
       add_repeated(command, "--text", "Text, whatever it looks like")->type_name("TEXT");
   CLI::Option* image_options =
@@ -222,7 +234,7 @@ void add_ask(CLI::App& program, Chosen& chosen) {
   add_output_options(command, *options, chosen);
 
   command.callback([=, &command, &chosen] {
-    options->items = items_in_order(command, items, image, text);
+    options->items = items_in_order(command, items, image, video, text);
     options->image_options = image_options->results();
     options->stop = stop->results();
     options->output.is_json = chosen.is_json_wanted;

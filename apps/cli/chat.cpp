@@ -33,7 +33,7 @@ struct ChatOptions {
 
 constexpr const char* kCommands = R"(Commands, each on a line of its own:
   /image PATH|URL   add a picture to the next message; repeatable
-  /clip FOLDER      add a clip, the pictures in FOLDER (--fps says how many a second)
+  /clip PATH        add a video, or the pictures in a folder as one (--fps: how many a second)
   /system TEXT      set the system message (no TEXT: back to the model's own)
   /clear            forget the conversation and the pictures added
   /save FILE.json   write the conversation
@@ -145,20 +145,22 @@ class Chat {
       throw Error(ErrorKind::bad_file, fmt::format("{}: no such picture", printable(source)));
     }
     if (kind == Item::Kind::clip) {
-      throw Error(
-          ErrorKind::bad_request,
-          fmt::format("{} is a folder: /clip adds its pictures as a clip", printable(source)));
+      throw Error(ErrorKind::bad_request,
+                  fmt::format("{} is a video or a folder: /clip adds it", printable(source)));
     }
     pending_.push_back(Part::picture(source, options_.media.pictures));
   }
 
-  void add_clip(const std::string& folder) {
-    if (folder == "-" || classify(folder) != Item::Kind::clip) {
-      throw Error(
-          ErrorKind::bad_request,
-          fmt::format("{}: no such folder; /clip takes a folder of pictures", printable(folder)));
+  void add_clip(const std::string& source) {
+    const Item::Kind kind = source == "-" ? Item::Kind::text : classify(source);
+    if (kind != Item::Kind::clip) {
+      const char* what = kind == Item::Kind::picture ? "is neither a video nor a folder"
+                                                     : "no such video or folder";
+      throw Error(ErrorKind::bad_request,
+                  fmt::format("{}: {}; /clip takes a video or a folder of pictures",
+                              printable(source), what));
     }
-    pending_.push_back(make_clip(folder, options_.media));
+    pending_.push_back(make_clip(source, options_.media));
   }
 
   void answer(const std::string& text) {

@@ -17,6 +17,35 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// The reference's names.
+constexpr std::pair<const char*, std::optional<std::int64_t> ClipOptions::*> kFrameKeys[] = {
+    {"nframes", &ClipOptions::n_frames},
+    {"min_frames", &ClipOptions::min_frames},
+    {"max_frames", &ClipOptions::max_frames}};
+constexpr std::pair<const char*, std::optional<double> ClipOptions::*> kSecondsKeys[] = {
+    {"fps", &ClipOptions::fps},
+    {"video_start", &ClipOptions::video_start},
+    {"video_end", &ClipOptions::video_end}};
+constexpr double kDefaultSampleFps = 2;
+
+Json json_of(const Clip& clip) {
+  Json out = {{"type", "video"}};
+  if (!clip.frames.empty()) {
+    Json& frames = out["video"] = Json::array();
+    for (const Picture& frame : clip.frames) frames.push_back(frame.source);
+    out["sample_fps"] = clip.options.fps.value_or(kDefaultSampleFps);
+    return out;
+  }
+  out["video"] = clip.source;
+  for (const auto& [key, member] : kFrameKeys) {
+    if (const auto value = clip.options.*member) out[key] = *value;
+  }
+  for (const auto& [key, member] : kSecondsKeys) {
+    if (const auto value = clip.options.*member) out[key] = *value;
+  }
+  return out;
+}
+
 Json json_of(const Message& message) {
   const bool is_one_text = message.parts.size() == 1 && message.parts[0].kind == Part::Kind::text;
   if (is_one_text) return {{"role", message.role}, {"content", message.parts[0].text}};
@@ -27,26 +56,37 @@ Json json_of(const Message& message) {
     } else if (part.kind == Part::Kind::picture) {
       content.push_back({{"type", "image"}, {"image", part.image.source}});
     } else {
-      Json frames = Json::array();
-      for (const Picture& frame : part.video.frames) frames.push_back(frame.source);
-      content.push_back({{"type", "video"},
-                         {"video", std::move(frames)},
-                         {"sample_fps", part.video.options.fps}});
+      content.push_back(json_of(part.video));
     }
   }
   return {{"role", message.role}, {"content", std::move(content)}};
 }
 
+Part video_from(const Json& json, const MediaOptions& media) {
+  ClipOptions options;  // what was asked then, not now
+  options.frame = media.pictures;
+  options.total_pixels = media.clips.total_pixels;
+  for (const auto& [key, member] : kFrameKeys) {
+    if (json.contains(key)) options.*member = json.at(key).get<std::int64_t>();
+  }
+  for (const auto& [key, member] : kSecondsKeys) {
+    if (json.contains(key)) options.*member = json.at(key).get<double>();
+  }
+  return Part::video_file(json.at("video").get<std::string>(), options);
+}
+
 Part clip_from(const Json& json, const MediaOptions& media) {
   const Json& frames = json.at("video");
+  if (frames.is_string()) return video_from(json, media);
   if (!frames.is_array()) {
-    throw Error(ErrorKind::unsupported,
-                fmt::format("a video is {}, expected a list of frames", frames.type_name()));
+    throw Error(
+        ErrorKind::unsupported,
+        fmt::format("a video is {}, expected a path or a list of frames", frames.type_name()));
   }
   std::vector<Picture> pictures;
   for (const Json& frame : frames) pictures.emplace_back().source = frame.get<std::string>();
   ClipOptions options = media.clip();
-  options.fps = json.value("sample_fps", MediaOptions::kDefaultFps);
+  options.fps = json.value("sample_fps", kDefaultSampleFps);
   return Part::clip(std::move(pictures), options);
 }
 

@@ -5,7 +5,8 @@
 //                                              {"type": "text", "text": "What is this?"}]},
 //                 {"role": "assistant", "content": "Un chat."}]}
 //
-// A clip is {"type": "video", "video": ["frame1.png", "frame2.png"], "sample_fps": 2.0}.
+// A video is {"type": "video", "video": "clip.mp4", "fps": 2.0}, a list of frames
+// {"type": "video", "video": ["frame1.png", "frame2.png"], "sample_fps": 2.0}.
 #pragma once
 
 #include <string>

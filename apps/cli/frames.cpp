@@ -67,15 +67,26 @@ std::vector<std::string> picture_names_in(const std::string& folder) {
   return names;
 }
 
+std::string lower_extension(const std::string& name) {
+  std::string extension = fs::path(name).extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
+  return extension;
+}
+
 }  // namespace
 
 bool is_picture_name(const std::string& name) {
   static const std::set<std::string> kExtensions = {
       ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff"};
-  std::string extension = fs::path(name).extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return kExtensions.count(extension) != 0;
+  return kExtensions.count(lower_extension(name)) != 0;
+}
+
+bool is_video_name(const std::string& name) {
+  static const std::set<std::string> kExtensions = {".mp4", ".m4v", ".mov",  ".mkv", ".webm",
+                                                    ".avi", ".mpg", ".mpeg", ".ts",  ".m2ts",
+                                                    ".wmv", ".flv", ".3gp",  ".ogv"};
+  return kExtensions.count(lower_extension(name)) != 0;
 }
 
 std::vector<Picture> frames_in(const std::string& folder) {

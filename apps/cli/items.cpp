@@ -106,23 +106,29 @@ void apply_image_options(const std::string& text, std::map<int, PictureOptions>&
   if (n_pairs == 0) throw Error(ErrorKind::bad_request, place + ": no key=value after the colon");
 }
 
+// A picture, or a clip where that turns out to be in a source that is read here anyway.
 // `is_input_used`: whether standard input has been taken.
-Part make_picture(const std::string& source, const PictureOptions& options, bool& is_input_used) {
-  Part part = Part::picture(source, options);
+Part make_picture(const std::string& source, const MediaOptions& media, bool may_be_video,
+                  bool& is_input_used) {
+  Part part = Part::picture(source, media.pictures);
   if (source == "-") {
     // Read here, once: the picture may be needed again, to draw on.
     if (is_input_used) throw Error(ErrorKind::bad_request, "'-' (standard input) is given twice");
     is_input_used = true;
     const std::string bytes = read_input(kMaxInputBytes);
     if (bytes.empty())
-      throw Error(ErrorKind::bad_file, "standard input: empty, expected a picture");
+      throw Error(ErrorKind::bad_file, "standard input: empty, expected a picture or a video");
     part.image.source = "standard input";
     part.image.bytes.resize(bytes.size());
     std::memcpy(part.image.bytes.data(), bytes.data(), bytes.size());
   } else if (is_remote(source)) {
     part.image = read_picture(part.image);  // once: a second download could give another picture
   }
-  return part;
+  if (!may_be_video || part.image.bytes.empty() || media_kind(part.image) == MediaKind::picture)
+    return part;
+  Part clip = Part::video_file(part.image.source, media.clip());
+  clip.video.bytes = std::move(part.image.bytes);
+  return clip;
 }
 
 }  // namespace
@@ -132,18 +138,30 @@ Item::Kind classify(const std::string& argument) {
   std::error_code error;  // e.g. a text too long to be a file name: then no such file exists
   const auto status = std::filesystem::status(argument, error);
   if (std::filesystem::is_directory(status)) return Item::Kind::clip;
-  if (std::filesystem::exists(status)) return Item::Kind::picture;
-  if (is_picture_name(argument) && !has_space(argument)) {
+  if (std::filesystem::exists(status)) {
+    // What is no video that FFmpeg knows, but is called one, is damaged: then that is to be said.
+    const bool is_video = media_kind({argument, {}, {}}) == MediaKind::video;
+    return is_video || is_video_name(argument) ? Item::Kind::clip : Item::Kind::picture;
+  }
+  if ((is_picture_name(argument) || is_video_name(argument)) && !has_space(argument)) {
     throw Error(ErrorKind::bad_file,
-                fmt::format("{}: no such picture (if it is text, pass it with --text)",
-                            shortened(argument)));
+                fmt::format("{}: no such {} (if it is text, pass it with --text)",
+                            shortened(argument), is_video_name(argument) ? "video" : "picture"));
   }
   return Item::Kind::text;
 }
 
-Part make_clip(const std::string& folder, const MediaOptions& media) {
-  Part part = Part::clip(frames_in(folder), media.clip());
-  part.video.name = folder;
+Part make_clip(const std::string& source, const MediaOptions& media) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(source, error)) return Part::video_file(source, media.clip());
+  if (media.has_video_options()) {
+    throw Error(ErrorKind::bad_request,
+                fmt::format("{}: of a folder all pictures are seen; --nframes, --min-frames, "
+                            "--max-frames, --video-start, --video-end and --sampling are for videos",
+                            printable(source)));
+  }
+  Part part = Part::clip(frames_in(source), media.clip());
+  part.video.name = source;
   return part;
 }
 
@@ -163,12 +181,14 @@ std::vector<Part> make_parts(const std::vector<Item>& items, const MediaOptions&
       parts.push_back(make_clip(item.value, media));
       continue;
     }
-    ++n_pictures;
-    parts.push_back(make_picture(item.value, media.pictures, is_input_used));
+    const bool may_be_video = item.kind == Item::Kind::automatic;
+    parts.push_back(make_picture(item.value, media, may_be_video, is_input_used));
+    ++(parts.back().kind == Part::Kind::clip ? n_clips : n_pictures);
   }
-  if (n_clips == 0 && (media.fps || media.total_pixels)) {
+  if (n_clips == 0 && media.has_clip_options()) {
     throw Error(ErrorKind::bad_request,
-                "--fps and --total-pixels do nothing without a clip: a folder of pictures");
+                "--fps, --nframes, --total-pixels and the like do nothing without a clip: a video "
+                "or a folder of pictures");
   }
 
   std::map<int, PictureOptions> of_picture;

@@ -16,12 +16,13 @@ struct Item {
 };
 
 // A picture is "-", a URL (http://, https://, file://, data: and no spaces), or an existing file;
-// a folder is a clip. Everything else is text; but what can only be a mistake is an error: a name
-// with a picture's extension and no spaces that does not exist.
+// but a file that holds a video is a clip, and so is a folder. Everything else is text; but what
+// can only be a mistake is an error: a name with the extension of a picture or a video and no
+// spaces that does not exist.
 Item::Kind classify(const std::string& argument);
 
-// The pictures in `folder` as a clip.
-Part make_clip(const std::string& folder, const MediaOptions& media);
+// The pictures in a folder as a clip; any other source as a video.
+Part make_clip(const std::string& source, const MediaOptions& media);
 
 // `image_options` are texts like "2:max_pixels=501760,min_pixels=3136": the second picture's own
 // values, which replace those of `media`.

@@ -24,25 +24,6 @@ std::optional<std::int64_t> integer_in(const std::string& text) {
   return value;
 }
 
-// CLI11's own Range lets NaN through, and its message shows type limits.
-CLI::Validator between(double low, double high) {
-  const bool is_open = std::isinf(high);
-  const std::string range =
-      is_open ? fmt::format(">= {:g}", low) : fmt::format("{:g} to {:g}", low, high);
-  return CLI::Validator(
-      [low, high, range](std::string& text) {
-        double value = 0;
-        const bool is_number = CLI::detail::lexical_cast(text, value) && std::isfinite(value);
-        if (is_number && value >= low && value <= high) return std::string();
-        return fmt::format("'{}' is not a number {}", text, range);
-      },
-      range);
-}
-
-CLI::Validator at_least(double low) {
-  return between(low, std::numeric_limits<double>::infinity());
-}
-
 // The parser alone would let -1 wrap around.
 CLI::Validator seed_number() {
   return CLI::Validator(
@@ -78,7 +59,6 @@ CLI::Validator byte_size() {
       "");
 }
 
-constexpr std::int64_t kMostPixels = 1'000'000'000'000;
 constexpr std::int64_t kMostTokens = 1'000'000'000'000;
 
 EarlyStopping early_stopping(const std::string& name) {
@@ -92,6 +72,25 @@ ComputeType compute_type(const std::string& name) {
 }
 
 }  // namespace
+
+// CLI11's own Range lets NaN through, and its message shows type limits.
+CLI::Validator between(double low, double high) {
+  const bool is_open = std::isinf(high);
+  const std::string range =
+      is_open ? fmt::format(">= {:g}", low) : fmt::format("{:g} to {:g}", low, high);
+  return CLI::Validator(
+      [low, high, range](std::string& text) {
+        double value = 0;
+        const bool is_number = CLI::detail::lexical_cast(text, value) && std::isfinite(value);
+        if (is_number && value >= low && value <= high) return std::string();
+        return fmt::format("'{}' is not a number {}", text, range);
+      },
+      range);
+}
+
+CLI::Validator at_least(double low) {
+  return between(low, std::numeric_limits<double>::infinity());
+}
 
 CLI::Validator whole(std::int64_t low, std::int64_t high) {
   const bool is_open = high >= std::numeric_limits<int>::max();
@@ -227,40 +226,14 @@ void add_engine_options(CLI::App& command, EngineOptions& options) {
       ->check(CLI::IsMember({"float", "int"}))
       ->capture_default_str()
       ->group(reference);
-}
-
-void add_media_options(CLI::App& command, MediaOptions& options) {
-  const std::string group = "Picture sizes (of all pictures and frames; unset: the usual limits)";
-  PictureOptions& size = options.pictures;
-  command.add_option("--min-pixels", size.min_pixels, "Enlarge pictures below this")
-      ->check(whole(1, kMostPixels))
-      ->group(group);
-  command.add_option("--max-pixels", size.max_pixels, "Shrink pictures above this")
-      ->check(whole(1, kMostPixels))
-      ->group(group);
-  auto* height = command.add_option("--resized-height", size.resized_height, "Ask for this size …")
-                     ->check(whole(1, 65535))
-                     ->group(group);
-  auto* width = command
-                    .add_option("--resized-width", size.resized_width,
-                                "… rounded to the model's grid of 28 pixels")
-                    ->check(whole(1, 65535))
-                    ->group(group);
-  height->needs(width);
-  width->needs(height);
-
-  const std::string clips = "Clips (folders of pictures)";
-  command
-      .add_option("--fps", options.fps,
-                  fmt::format("Frames a second at which the frames were taken; unset: {}",
-                              MediaOptions::kDefaultFps))
-      ->check(between(1e-5, 1e5))
-      ->group(clips);
-  command
-      .add_option("--total-pixels", options.total_pixels,
-                  "Shrink the frames of long clips: to twice this divided by their number")
-      ->check(whole(1, kMostPixels))
-      ->group(clips);
+  command.add_option("--frame-rule", options.frame_rule, "Which frames of a video are seen")
+      ->check(CLI::IsMember({"qwen_vl_utils", "hf"}))
+      ->capture_default_str()
+      ->group(reference);
+  command.add_option("--video-reader", options.video_reader, "Whose rates and colours of videos")
+      ->check(CLI::IsMember({"torchcodec", "decord"}))
+      ->capture_default_str()
+      ->group(reference);
 }
 
 Sampling SamplingOptions::resolved() const {

@@ -17,6 +17,10 @@ inline constexpr const char* kModelVariable = "QWENVL_MODEL";
 // Accepts whole numbers from `low` to `high`; help and messages call a range as wide as int open.
 CLI::Validator whole(std::int64_t low, std::int64_t high = std::numeric_limits<int>::max());
 
+// Accepts finite numbers in this range.
+CLI::Validator between(double low, double high);
+CLI::Validator at_least(double low);
+
 // Refuses "": more likely a variable that was never set than the wish for the default.
 CLI::Validator model_name();
 // --model with its environment variable; "" when neither is given (model_choice.h goes on).
@@ -32,11 +36,13 @@ void add_engine_options(CLI::App& command, EngineOptions& options);
 // Sizes of all pictures and frames of a request, and what is known about its clips.
 struct MediaOptions {
   PictureOptions pictures;
-  std::optional<double> fps;
-  std::optional<std::int64_t> total_pixels;
+  ClipOptions clips;  // but for the sizes of frames, which are those of pictures, and `dynamic`
+  bool is_dynamic = false;
+  DynamicSampling dynamic;
 
-  ClipOptions clip() const { return {fps.value_or(kDefaultFps), pictures, total_pixels}; }
-  static constexpr double kDefaultFps = 2;  // the reference's, for lists of frames
+  ClipOptions clip() const;
+  bool has_clip_options() const;
+  bool has_video_options() const;  // that folders of frames do not take
 };
 void add_media_options(CLI::App& command, MediaOptions& options);
 

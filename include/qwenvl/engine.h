@@ -39,6 +39,9 @@ struct Part {
   static Part clip(std::vector<Picture> frames, ClipOptions options = {}) {
     return {Kind::clip, {}, {}, {{}, std::move(frames), options}};
   }
+  static Part video_file(std::string source, ClipOptions options = {}) {
+    return {Kind::clip, {}, {}, {{}, {}, options, std::move(source)}};
+  }
 };
 
 struct Message {
@@ -215,6 +218,10 @@ struct EngineOptions {
   std::string normalisation = "slow";  // "slow" | "fast": rounding of (x/255 - mean)/std; clips
                                        // are always "fast"
   std::string temporal_ids = "float";  // "float" | "int": M-RoPE time step of clips
+  // Which frames of a video are seen: "qwen_vl_utils" | "hf".
+  std::string frame_rule = "qwen_vl_utils";
+  // Whose rates and colours of videos: "torchcodec" | "decord".
+  std::string video_reader = "torchcodec";
   std::size_t vision_cache_bytes = 64u << 20;  // features of pictures and clips seen before
 };
 
@@ -237,6 +244,10 @@ class Engine {
   // The exact prompt text of a request, and its ids (pictures expanded).
   std::string render(const Request& request) const;
   std::vector<std::int32_t> prompt_ids(const Request& request) const;
+
+  // Which frames of a clip's video a request with nothing else in it would see, and what they cost.
+  // No frame is resized, and the model does not run.
+  VideoPlan plan(const Clip& clip) const;
 
  private:
   struct Impl;

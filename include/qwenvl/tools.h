@@ -75,6 +75,13 @@ class TextCodec {
   std::unique_ptr<Impl> impl_;
 };
 
+// ---- media -----------------------------------------------------------------------------------
+
+// What a source's bytes (or a local file's beginning) are: an animation of several frames is a
+// video. What is neither counts as a picture; reading it then says what was found.
+enum class MediaKind { picture, video };
+MediaKind media_kind(const Picture& source);
+
 // ---- coordinates -----------------------------------------------------------------------------
 
 // A box or a point found in an answer, in pixels (x right, y down).

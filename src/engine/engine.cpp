@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <random>
 
 #include "checkpoint/checkpoint.h"
@@ -15,10 +16,10 @@
 #include "engine/engine_options.h"
 #include "engine/guard.h"
 #include "engine/machine.h"
+#include "engine/media_inputs.h"
 #include "engine/memory_plan.h"
 #include "engine/open_checkpoint.h"
 #include "engine/scheduler.h"
-#include "media/source.h"
 #include "text/unicode.h"
 
 namespace qwenvl {
@@ -80,7 +81,6 @@ struct Engine::Impl {
   explicit Impl(const EngineOptions& o)
       : options(o),
         preprocess(preprocess_options(o)),
-        loader(loader_of(o)),
         checkpoint(open_checkpoint(o)),
         tokenizer(open_tokenizer(o.model)),
         model(make_model(checkpoint, compute_type(o.compute))),
@@ -88,6 +88,7 @@ struct Engine::Impl {
             parse_generation_config(checkpoint.text_of("generation_config.json"),
                                     (checkpoint.folder() / "generation_config.json").string())),
         max_context(context_limit(o, model->info())),
+        media(*model, o, max_context),
         backend(make_backend(o.backend, thread_count(o.n_threads))),
         planner(options, checkpoint, *model, *backend),
         scheduler(*model, tokenizer, *backend,
@@ -97,70 +98,6 @@ struct Engine::Impl {
       const std::int64_t n_tokens = std::min(PlannedRequest().n_tokens, max_context);
       log(LogLevel::info, "memory for one request:\n{}", table_of(planner.plan({n_tokens})));
     }
-  }
-
-  struct Decoded {
-    std::string name;
-    Image image;
-  };
-  Decoded decode(const Picture& picture) const {
-    SourceBytes source{picture.source.empty() ? "picture" : picture.source, picture.bytes};
-    if (picture.bytes.empty()) source = read_source(picture.source);
-    Image image = decode_image(source.bytes, source.name, loader);
-    return {std::move(source.name), std::move(image)};
-  }
-
-  static SizeWish wish_of(const PictureOptions& o) {
-    return {o.min_pixels, o.max_pixels, o.resized_height, o.resized_width};
-  }
-
-  // Pictures and frames are read, decoded and resized one after the other, so that only one is held
-  // in full size.
-  VisionInput prepare(const Picture& picture, PictureInfo& info) const {
-    const Decoded decoded = decode(picture);
-    VisionInput input;
-    try {
-      input = model->prepare_image(decoded.image, wish_of(picture.options), preprocess);
-    } catch (const Error& e) {
-      throw Error(e.kind(), decoded.name + ": " + e.what());
-    }
-    info = {decoded.name,  decoded.image.width, decoded.image.height,
-            input.width(), input.height(),      static_cast<int>(input.n_tokens)};
-    return input;
-  }
-
-  VisionInput prepare(const Clip& clip, ClipInfo& info) const {
-    const ClipOptions& o = clip.options;
-    info.name = clip.name;
-    info.n_frames = static_cast<int>(clip.frames.size());
-    info.fps = o.fps;
-    const auto frame = [&](std::int64_t i) {
-      const Picture& picture = clip.frames[static_cast<std::size_t>(i)];
-      const SizeWish own = wish_of(picture.options);
-      if (own.min_pixels || own.max_pixels || own.resized_height || own.resized_width) {
-        fail(ErrorKind::bad_request,
-             "frame {} has size options of its own, expected them in the clip's", i + 1);
-      }
-      Decoded decoded = decode(picture);
-      if (i == 0) {
-        if (info.name.empty()) info.name = decoded.name;
-        info.original_width = decoded.image.width;
-        info.original_height = decoded.image.height;
-      }
-      return std::move(decoded.image);
-    };
-    const ClipWish wish{wish_of(o.frame), o.total_pixels, o.fps, max_context};
-    VisionInput input;
-    try {
-      input = model->prepare_clip(info.n_frames, frame, wish, preprocess);
-    } catch (const Error& e) {
-      throw Error(e.kind(), info.name.empty() ? e.what() : info.name + ": " + e.what());
-    }
-    info.seconds = info.n_frames / o.fps;
-    info.processed_width = input.width();
-    info.processed_height = input.height();
-    info.n_tokens = static_cast<int>(input.n_tokens);
-    return input;
   }
 
   // Here the place can still be named: later all parts are one text.
@@ -199,6 +136,77 @@ struct Engine::Impl {
     return out;
   }
 
+  // What is left of the context, and of the key/value cache, for clips that ask for no budget:
+  // beside the text, `n_taken` tokens of other pictures and clips, and the answer.
+  std::int64_t room_for_clips(const Conversation& conversation, std::int64_t n_taken,
+                              const GenerationSettings& settings) const {
+    const auto untrusted =
+        conversation.parse_special_tokens ? SpecialTokens::parse : SpecialTokens::as_text;
+    const auto pieces = render_chat(conversation.messages, conversation.options);
+    const auto n_text = std::ssize(encode_chat(tokenizer, pieces, untrusted));
+    const std::int64_t n_sequences = std::max(settings.num_beams, settings.num_return_sequences);
+    const std::int64_t n_new = settings.max_new_tokens.value_or(
+        std::min<std::int64_t>(kDefaultNewTokens, max_context / 4));
+    const std::int64_t in_cache =
+        scheduler.max_tokens() - n_sequences * (n_new + kKvPageTokens) - kKvPageTokens;
+    const std::int64_t room = std::min(max_context - n_new, in_cache) - n_text - n_taken;
+    if (room > 0) return room;
+    fail(ErrorKind::bad_request,
+         "clip: no room for it beside {} tokens of text, {} of other pictures and clips and {} new "
+         "ones, in a context of {} and a key/value cache of {}: shorten the text, lower "
+         "max_new_tokens, or give max_tokens",
+         n_text, n_taken, n_new, max_context, scheduler.max_tokens());
+  }
+
+  // Pictures and clips in order. What clips without a budget get is known when all others are.
+  std::vector<VisionInput> prepare_media(const Request& request, const Conversation& conversation,
+                                         const GenerationSettings& settings,
+                                         Event& prepared) const {
+    std::vector<std::vector<VisionInput>> parts;
+    std::vector<std::pair<const Clip*, std::size_t>> waiting;  // and their places in `parts`
+    std::vector<std::size_t> infos;                            // of `waiting`, in prepared.clips
+    std::int64_t n_taken = 0;
+    for (const Message& message : request.messages) {
+      for (const Part& part : message.parts) {
+        if (part.kind == Part::Kind::text) continue;
+        std::vector<VisionInput>& inputs = parts.emplace_back();
+        if (part.kind == Part::Kind::picture) {
+          inputs.push_back(media.prepare(part.image, prepared.pictures.emplace_back()));
+        } else if (prepared.clips.emplace_back(); has_own_budget(part.video)) {
+          inputs = media.prepare(part.video, 0, prepared.clips.back());
+        } else {
+          waiting.emplace_back(&part.video, parts.size() - 1);
+          infos.push_back(prepared.clips.size() - 1);
+        }
+        for (const VisionInput& input : inputs) n_taken += input.n_tokens;
+      }
+    }
+    if (!waiting.empty()) {
+      const std::int64_t room = room_for_clips(conversation, n_taken, settings) /
+                                static_cast<std::int64_t>(waiting.size());
+      for (std::size_t i = 0; i < waiting.size(); ++i) {
+        parts[waiting[i].second] = media.prepare(*waiting[i].first, room, prepared.clips[infos[i]]);
+      }
+    }
+    std::vector<VisionInput> all;
+    for (auto& inputs : parts) std::move(inputs.begin(), inputs.end(), std::back_inserter(all));
+    return all;
+  }
+
+  static bool has_own_budget(const Clip& clip) {
+    return !clip.options.dynamic || clip.options.max_tokens;
+  }
+
+  VideoPlan plan(const Clip& clip) const {
+    Request request;
+    Part part;
+    part.kind = Part::Kind::clip;
+    request.messages = {{"user", {part}}};
+    const std::int64_t room =
+        has_own_budget(clip) ? 0 : room_for_clips(conversation(request), 0, merged(defaults, {}));
+    return media.plan(clip, room);
+  }
+
   // Fills the pictures and clips of `prepared`.
   std::unique_ptr<Job> prepare(const Request& request, Event& prepared) const {
     const Stopwatch watch;
@@ -211,14 +219,7 @@ struct Engine::Impl {
     check(request, job->options.settings);
 
     Conversation conversation = this->conversation(request);
-    for (const Message& message : request.messages) {
-      for (const Part& part : message.parts) {
-        if (part.kind == Part::Kind::picture)
-          job->media.push_back(prepare(part.image, prepared.pictures.emplace_back()));
-        if (part.kind == Part::Kind::clip)
-          job->media.push_back(prepare(part.video, prepared.clips.emplace_back()));
-      }
-    }
+    job->media = prepare_media(request, conversation, job->options.settings, prepared);
     for (const VisionInput& input : job->media)
       job->usage.picture_tokens += static_cast<int>(input.n_tokens);
     for (const VisionInput& input : job->media) {
@@ -290,12 +291,12 @@ struct Engine::Impl {
   const Stopwatch watch;
   const EngineOptions options;
   const PreprocessOptions preprocess;
-  const Loader loader;
   const Checkpoint checkpoint;
   const Tokenizer tokenizer;
   const std::unique_ptr<Model> model;
   const GenerationSettings defaults;
   const std::int64_t max_context;
+  const MediaInputs media;
   const std::unique_ptr<Backend> backend;
   const MemoryPlanner planner;
   Scheduler scheduler;  // last: its thread uses all of the above
@@ -343,6 +344,10 @@ std::string Engine::render(const Request& request) const {
     const Conversation conversation = impl_->conversation(request);
     return concatenated(render_chat(conversation.messages, conversation.options));
   });
+}
+
+VideoPlan Engine::plan(const Clip& clip) const {
+  return guarded([&] { return impl_->plan(clip); });
 }
 
 std::vector<std::int32_t> Engine::prompt_ids(const Request& request) const {

@@ -68,7 +68,16 @@ PreprocessOptions preprocess_options(const EngineOptions& o) {
   p.temporal_ids =
       chosen<TemporalIds>("temporal_ids", o.temporal_ids,
                           {{"float", TemporalIds::true_time}, {"int", TemporalIds::whole_seconds}});
+  p.frame_rule =
+      chosen<FrameRule>("frame_rule", o.frame_rule,
+                        {{"qwen_vl_utils", FrameRule::qwen_vl_utils}, {"hf", FrameRule::hf}});
   return p;
+}
+
+ReaderStyle reader_style(const EngineOptions& o) {
+  return chosen<ReaderStyle>(
+      "video_reader", o.video_reader,
+      {{"torchcodec", ReaderStyle::torchcodec}, {"decord", ReaderStyle::decord}});
 }
 
 Loader loader_of(const EngineOptions& o) {

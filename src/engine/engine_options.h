@@ -18,6 +18,7 @@ int thread_count(int wish);
 std::optional<DType> compute_type(ComputeType compute);
 
 PreprocessOptions preprocess_options(const EngineOptions& options);
+ReaderStyle reader_style(const EngineOptions& options);
 Loader loader_of(const EngineOptions& options);
 std::int64_t context_limit(const EngineOptions& options, const ModelInfo& info);
 

@@ -317,6 +317,13 @@ SourceBytes read_any(const std::string& source, const FetchLimits& limits) {
 
 }  // namespace
 
+std::string local_path(const std::string& source) {
+  if (starts_with_ignoring_case(source, "file://")) return path_of_file_url(source);
+  const bool is_elsewhere = source == "-" || starts_with_ignoring_case(source, "data:") ||
+                            source.find("://") != std::string::npos;
+  return is_elsewhere ? "" : source;
+}
+
 SourceBytes read_source(const std::string& source, const FetchLimits& limits) {
   SourceBytes out = read_any(source, limits);
   if (out.bytes.empty())

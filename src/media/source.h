@@ -14,10 +14,16 @@ struct FetchLimits {
   int max_redirects = 5;
 };
 
+// Videos are larger than pictures, and take longer to come.
+constexpr FetchLimits kVideoFetchLimits{.max_bytes = 1u << 30, .timeout_ms = 600'000};
+
 struct SourceBytes {
   std::string name;  // for messages: the path, the URL, "data:image/png…", "standard input"
   std::vector<std::byte> bytes;
 };
+
+// The path when the source is a file on disk (a path or file://), else "".
+std::string local_path(const std::string& source);
 
 // Throws bad_file / device / bad_request in one clear line.
 SourceBytes read_source(const std::string& source, const FetchLimits& limits = {});

@@ -42,7 +42,7 @@ Part part_of(const Json& item) {
   if (item.at("type") == "text") return Part::words(item.at("text"));
   if (item.at("type") == "image") return Part::picture(picture_path(item.at("image")));
   ClipOptions options;
-  options.fps = item.value("sample_fps", options.fps);
+  options.fps = item.value("sample_fps", 2.0);
   read(item, "min_pixels", options.frame.min_pixels);
   read(item, "max_pixels", options.frame.max_pixels);
   std::vector<Picture> frames;

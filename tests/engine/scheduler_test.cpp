@@ -21,8 +21,21 @@ class FailingModel final : public Model {
                             const PreprocessOptions& options) const override {
     return model_->prepare_image(image, wish, options);
   }
-  VisionInput prepare_clip(std::int64_t n_frames, const FrameSource& frame, const ClipWish& wish,
-                           const PreprocessOptions& options) const override {
+  FrameSchedule sample_frames(std::int64_t, double, const SamplingWish&,
+                              const PreprocessOptions&) const override {
+    return {};
+  }
+  std::vector<PairSize> clip_sizes(std::int64_t, int, int, const ClipWish&,
+                                   const PreprocessOptions&) const override {
+    return {};
+  }
+  PairSize least_pair_size(double, int, int, const ClipWish&,
+                           const PreprocessOptions&) const override {
+    return {};
+  }
+  std::vector<VisionInput> prepare_clip(std::int64_t n_frames, const FrameSource& frame,
+                                        const ClipWish& wish,
+                                        const PreprocessOptions& options) const override {
     return model_->prepare_clip(n_frames, frame, wish, options);
   }
   Prompt lay_out(const Conversation& conversation, const Tokenizer& tokenizer,
@@ -226,6 +239,7 @@ TEST(FailingSteps, AFailingPictureFailsItsJob) {
   Parts parts(40);
   auto job = parts.job(20, 30, 1, 1);
   job->media.emplace_back();
+  job->media[0].grid = {1, 2, 2};
   job->media[0].n_tokens = 1;
   EXPECT_EQ(parts.run(std::move(job)), "out_of_memory: memory: the system refused an allocation");
   EXPECT_EQ(parts.run(parts.job(20, 30, 1, 1)), "");

@@ -1,0 +1,52 @@
+// Which bytes are a video, and what reads them.
+// Before: a path, or bytes that were fetched.   After: reader.cpp.
+#include "media/video/video.h"
+
+#include <algorithm>
+#include <array>
+#include <new>
+
+#include "core/check.h"
+#include "media/video/byte_reader.h"
+#include "media/video/demuxer.h"
+#include "media/video/reader.h"
+
+namespace qwenvl {
+
+namespace {
+
+// What the beginning of the source claims to be; "": no picture.
+std::string picture_format(const VideoSource& source) {
+  std::array<std::byte, 64> start{};
+  const std::int64_t n = std::max<std::int64_t>(ByteReader(source).read(start), 0);
+  return image_format(std::span(start).first(static_cast<std::size_t>(n)));
+}
+
+}  // namespace
+
+std::unique_ptr<VideoReader> open_video(VideoSource source, ReaderStyle style,
+                                        const VideoLimits& limits) {
+  const std::string name = source.name;
+  try {
+    if (picture_format(source) == "webp") return open_webp(source, style, limits);
+    return open_with_ffmpeg(std::move(source), style, limits);
+  } catch (const std::bad_alloc&) {
+    fail(ErrorKind::out_of_memory, "{}: not enough memory to open this video", name);
+  }
+}
+
+bool is_video(const VideoSource& source) {
+  const std::string picture = picture_format(source);
+  if (picture == "gif" || picture == "webp") {
+    try {
+      return open_video(source, ReaderStyle::torchcodec)->index().size() > 1;
+    } catch (const Error&) {
+      return false;  // a picture, if anything
+    }
+  }
+  if (!picture.empty()) return false;
+  const std::string container = container_of(source);
+  return !container.empty() && !container.ends_with("_pipe");  // those are pictures of rarer kinds
+}
+
+}  // namespace qwenvl
