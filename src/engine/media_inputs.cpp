@@ -239,7 +239,7 @@ std::vector<VisionInput> MediaInputs::prepare_video(const Clip& clip, std::int64
     info.seconds = info.n_frames / info.fps;
   } else {
     info.seconds = seconds_seen(index, sampled.schedule);
-    info.fps = info.n_frames / info.seconds;
+    info.fps = info.seconds > 0 ? info.n_frames / info.seconds : 0;
   }
 
   sampled.reader().forget_losses();  // of measuring, and of other requests
