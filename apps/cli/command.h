@@ -31,5 +31,7 @@ void add_convert(CLI::App& program, Chosen& chosen);
 void add_inspect(CLI::App& program, Chosen& chosen);
 void add_quantize(CLI::App& program, Chosen& chosen);
 void add_tokenize(CLI::App& program, Chosen& chosen);
+void add_video(CLI::App& program, Chosen& chosen);
+void add_video_localize(CLI::App& video, Chosen& chosen);
 
 }  // namespace qwenvl::cli

@@ -75,6 +75,7 @@ int run(int argc, char** argv) {
   add_convert(program, chosen);
   add_bench(program, chosen);
   add_tokenize(program, chosen);
+  add_video(program, chosen);
 
   if (argc == 1) {
     note(program.help());

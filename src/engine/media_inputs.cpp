@@ -30,14 +30,14 @@ void check_has_no_options(const Picture& frame, std::int64_t i) {
   }
 }
 
+}  // namespace
+
 VideoSource video_source(const Clip& clip) {
   if (!clip.bytes.empty()) return {clip.source.empty() ? "video" : clip.source, "", clip.bytes};
   if (std::string path = local_path(clip.source); !path.empty()) return {path, path, {}};
   SourceBytes fetched = read_source(clip.source, kVideoFetchLimits);
   return {std::move(fetched.name), "", std::move(fetched.bytes)};
 }
-
-}  // namespace
 
 MediaInputs::MediaInputs(const Model& model, const EngineOptions& options, std::int64_t max_tokens)
     : model_(model),

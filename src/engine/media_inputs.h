@@ -12,6 +12,9 @@
 
 namespace qwenvl {
 
+// Where the video of a clip is; what lies elsewhere is fetched.
+VideoSource video_source(const Clip& clip);
+
 // Pictures and frames are read, decoded and resized one after the other, so that only a few are
 // held in full size.
 class MediaInputs {

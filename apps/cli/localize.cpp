@@ -1,0 +1,183 @@
+// qwenvl video localize: when does it happen, in a video of any length?
+// Before: main.cpp parsed the options.   After: the library looks at windows of the video; then
+// event_output.cpp for what was found.
+#include "localize.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "event_output.h"
+#include "model_choice.h"
+#include "options.h"
+#include "reply.h"
+#include "terminal.h"
+
+namespace qwenvl::cli {
+
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  qwenvl video localize match.mp4 "the ball goes into the net"
+  qwenvl video localize day.mkv "a person falls down" --state day.jsonl --clips found/
+  qwenvl video localize long.mp4 "a red car moves to the left" --sheet found.png --json
+  qwenvl video localize long.mp4 "a dog barks" --max-video-tokens 50000 --video-start 600
+
+First the whole video is read once, to see where anything changes. Windows of those places are shown
+to the model with few frames; the best of them are looked at again with more. All of it together
+stays within --max-video-tokens, however long the video is: what does not fit is looked at with
+fewer frames, and then not at all, the least active places first. Where nothing moves, nothing is
+looked at, unless nothing moves anywhere.
+
+How a window is judged (--judge). yes-no asks whether it shows the query and takes how likely the
+model finds "yes"; where that is likely, it asks when. events asks for a list of all events and takes
+the one whose words are nearest to the query; use it with the words the model would use. auto tries
+yes-no once and takes events when the model says neither. The confidence of an event is that
+likelihood (or nearness) times the probability of the model's answer.
+
+--state keeps each answer in a file as it comes. The same command with the same file goes on where it
+was stopped; a file of another video, query or model is refused.)";
+
+std::string bar(double share) {
+  constexpr int kCells = 20;
+  const int n = std::clamp(static_cast<int>(std::lround(share * kCells)), 0, kCells);
+  std::string out;
+  for (int i = 0; i < kCells; ++i) out += i < n ? "█" : "·";
+  return out;
+}
+
+std::string time_left(double seconds) {
+  if (seconds < 0) return "";
+  const auto s = static_cast<long long>(std::ceil(seconds));
+  if (s < 60) return fmt::format(", {} s left", s);
+  if (s < 3600) return fmt::format(", {}:{:02} left", s / 60, s % 60);
+  return fmt::format(", {}:{:02}:{:02} left", s / 3600, s / 60 % 60, s % 60);
+}
+
+std::string describe(const LocalizeProgress& p) {
+  const char* what = p.stage == "measure"  ? "looking for change"
+                     : p.stage == "coarse" ? "first look"
+                                           : "closer look";
+  const double share = p.total > 0 ? std::clamp(p.done / p.total, 0.0, 1.0) : 0;
+  return fmt::format("{} {} {:3.0f} %{}", what, bar(share), share * 100, time_left(p.seconds_left));
+}
+
+Judge judge_of(const std::string& name) {
+  if (name == "yes-no") return Judge::yes_no;
+  return name == "events" ? Judge::events : Judge::automatic;
+}
+
+void report(const LocalizeReport& r) {
+  note(fmt::format(
+      "{:.1f} s of video, {:.1f} s with change; {} windows of {:.1f} s looked at, {} "
+      "of them closer; {} visual tokens{}",
+      r.video_seconds, r.active_seconds, r.n_coarse, r.coarse_seconds, r.n_fine, r.video_tokens,
+      r.n_known > 0 ? fmt::format(" ({} answers known from before)", r.n_known) : ""));
+  for (const std::string& warning : r.warnings) note(printable(warning));
+}
+
+}  // namespace
+
+void add_localize_options(CLI::App& command, LocalizeCommand& localize) {
+  LocalizeOptions& o = localize.options;
+  const std::string group = "How a long video is searched";
+  command
+      .add_option("--max-video-tokens", o.max_video_tokens,
+                  "Visual tokens of all looks together, whatever the length")
+      ->check(whole(1))
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command.add_option("--coarse-fps", o.coarse_fps, "Frames of a second in the first look")
+      ->capture_default_str()
+      ->type_name("FPS")
+      ->group(group);
+  command.add_option("--fine-fps", o.fine_fps, "Frames of a second in the closer look")
+      ->capture_default_str()
+      ->type_name("FPS")
+      ->group(group);
+  command.add_option("--window-frames", o.window_frames, "Most frames of one look")
+      ->check(whole(8, 768))
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command.add_option("--judge", localize.judge, "How a window is judged")
+      ->check(CLI::IsMember({"auto", "yes-no", "events"}))
+      ->capture_default_str()
+      ->group(group);
+  command
+      .add_option("--min-confidence", o.min_confidence, "Events below are not reported (0 to 1)")
+      ->capture_default_str()
+      ->type_name("P")
+      ->group(group);
+  command
+      .add_option("--state", o.state_path,
+                  "Keep answers in this file, and go on from it when it is there")
+      ->type_name("FILE")
+      ->group(group);
+}
+
+int run_localize(LocalizeCommand localize) {
+  LocalizeOptions& options = localize.options;
+  options.judge = judge_of(localize.judge);
+  localize.engine.model = chosen_model(localize.engine.model);
+  options.model = localize.engine.model;
+  Progress progress;
+  progress.show("loading " + printable(localize.engine.model));
+  localize.engine.on_load = percentage(progress);
+  Engine engine = Engine::open(localize.engine);
+  progress.show("reading the video");
+  options.on_progress = [&](const LocalizeProgress& p) { progress.show(describe(p)); };
+  options.read_answer = [](EventStream& stream) {
+    const InterruptScope interrupt(stream);
+    return collect(std::move(stream));
+  };
+  LocalizeReport found;
+  try {
+    found = qwenvl::localize(engine, options);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::cancelled) throw;
+    progress.clear();
+    note(options.state_path.empty() ? "cancelled"
+                                    : fmt::format("cancelled; the same command goes on from {}",
+                                                  printable(options.state_path)));
+    return kExitCancelled;
+  }
+  progress.clear();
+  report(found);
+  write_output(events_text(found, localize.is_json));
+  return kExitOk;
+}
+
+void add_video_localize(CLI::App& video, Chosen& chosen) {
+  CLI::App& command =
+      *video.add_subcommand("localize", "Find when something happens, in a video of any length");
+  command.footer(kExamples);
+  auto localize = std::make_shared<LocalizeCommand>();
+  command.add_option("VIDEO", localize->options.video.source, "The video, a file or a URL")
+      ->required();
+  command.add_option("QUERY", localize->options.query, "What happens: a few words or a sentence")
+      ->required();
+  add_engine_options(command, localize->engine);
+  add_localize_options(command, *localize);
+  ClipOptions& clip = localize->options.video.options;
+  command.add_option("--video-start", clip.video_start, "Search from this second on")
+      ->type_name("SECONDS");
+  command.add_option("--video-end", clip.video_end, "Search until this second")
+      ->type_name("SECONDS");
+  command.add_option("--min-pixels", clip.frame.min_pixels, "Least pixels of a resized frame")
+      ->check(whole(1))
+      ->type_name("N");
+  command.add_option("--max-pixels", clip.frame.max_pixels, "Most pixels of a resized frame")
+      ->check(whole(1))
+      ->type_name("N");
+  command.add_flag("--json", chosen.is_json_wanted, "One JSON object with everything known");
+  command.callback([localize, &chosen] {
+    localize->is_json = chosen.is_json_wanted;
+    chosen.run = [localize] { return run_localize(*localize); };
+  });
+}
+
+}  // namespace qwenvl::cli

@@ -1,0 +1,364 @@
+// A query and a long video → when it happens.
+// Before: the command line has both.   After: the engine answers about windows; look_plan.cpp says
+// which, window_answer.cpp weighs what it says.
+#include "qwenvl/localize.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "core/check.h"
+#include "core/clock.h"
+#include "engine/guard.h"
+#include "engine/localize_state.h"
+#include "engine/look_plan.h"
+#include "engine/media_inputs.h"
+#include "engine/window_answer.h"
+#include "media/video/activity.h"
+
+namespace qwenvl {
+namespace {
+
+constexpr double kCoarseShare = 0.7;  // of the budget, for the coarse pass at most
+constexpr double kPauseSeconds = 1;   // of quiet that ends a stretch
+constexpr double kFineMargin = 1;     // seconds before and after a candidate
+constexpr std::size_t kMostCandidates = 8;
+constexpr double kWorthALook = 0.35;    // of the best candidate's score
+constexpr double kKnowsYesAndNo = 0.5;  // probability of the two together
+constexpr int kFewestFrames = 8;        // of a window
+
+void check(const LocalizeOptions& o) {
+  if (o.query.empty())
+    fail(ErrorKind::bad_request, "localize: the query is empty, expected what to look for");
+  if (o.video.source.empty() && o.video.bytes.empty())
+    fail(ErrorKind::bad_request, "localize: found no video; a list of frames cannot be searched");
+  if (!(o.coarse_fps > 0 && o.coarse_fps <= 60 && o.fine_fps > 0 && o.fine_fps <= 60)) {
+    fail(ErrorKind::bad_request,
+         "localize: {} and {} frames a second, expected more than 0, at "
+         "most 60",
+         o.coarse_fps, o.fine_fps);
+  }
+  if (o.window_frames < kFewestFrames || o.window_frames > 768) {
+    fail(ErrorKind::bad_request, "localize: windows of {} frames, expected {} to 768",
+         o.window_frames, kFewestFrames);
+  }
+  if (o.max_video_tokens < 1)
+    fail(ErrorKind::bad_request, "localize: a budget of {} tokens, expected at least 1",
+         o.max_video_tokens);
+}
+
+bool overlap(const ScoredSpan& a, const ScoredSpan& b) {
+  const double common = std::min(a.end, b.end) - std::max(a.begin, b.begin);
+  return common > 0.3 * std::min(a.end - a.begin, b.end - b.begin);
+}
+
+void sort_by_score(std::vector<ScoredSpan>& spans) {
+  std::stable_sort(spans.begin(), spans.end(),
+                   [](const auto& a, const auto& b) { return a.score > b.score; });
+}
+
+// Of spans that overlap, the best. The best come first.
+std::vector<ScoredSpan> without_overlaps(std::vector<ScoredSpan> spans) {
+  sort_by_score(spans);
+  std::vector<ScoredSpan> out;
+  for (ScoredSpan& span : spans) {
+    const bool is_known = std::any_of(out.begin(), out.end(),
+                                      [&](const auto& other) { return overlap(span, other); });
+    if (!is_known) out.push_back(std::move(span));
+  }
+  return out;
+}
+
+// An event that runs from one window into the next was seen twice: its parts touch, and are told
+// alike.
+std::vector<ScoredSpan> joined(std::vector<ScoredSpan> spans, double gap) {
+  std::stable_sort(spans.begin(), spans.end(),
+                   [](const auto& a, const auto& b) { return a.begin < b.begin; });
+  std::vector<ScoredSpan> out;
+  for (ScoredSpan& span : spans) {
+    const auto same = std::find_if(out.rbegin(), out.rend(), [&](const ScoredSpan& other) {
+      return other.window != span.window && span.begin <= other.end + gap &&
+             likeness(other.description, span.description) > 0.99;
+    });
+    if (same == out.rend()) {
+      out.push_back(std::move(span));
+    } else {
+      same->end = std::max(same->end, span.end);
+      same->score = std::max(same->score, span.score);
+      same->window = span.window;
+    }
+  }
+  return out;
+}
+
+class Localizer {
+ public:
+  Localizer(Engine& engine, const LocalizeOptions& options)
+      : engine_(engine),
+        options_(options),
+        reader_(open_video(video_source(options.video), ReaderStyle::torchcodec)),
+        state_(options.state_path, identity()) {}
+
+  LocalizeReport run();
+
+ private:
+  std::string identity() const;
+  void find_part();
+  std::vector<Stretch> stretches();
+  LookWish wish(double fps, std::int64_t tokens) const;
+  Request request(Question question, const LookWindow& window) const;
+  std::int64_t measured_pair_tokens() const;
+  const WindowAnswer* ask(Question question, const LookWindow& window);
+  void choose_judge(const std::vector<LookWindow>& windows);
+  std::vector<ScoredSpan> look_coarsely(const std::vector<LookWindow>& windows);
+  std::vector<ScoredSpan> look_closely(const std::vector<ScoredSpan>& candidates);
+  std::vector<ScoredSpan> spans_in(const LookWindow& window, int number);
+  void tell(const char* stage, double done, double total);
+
+  Engine& engine_;
+  const LocalizeOptions& options_;
+  const std::unique_ptr<VideoReader> reader_;
+  LocalizeState state_;
+  LocalizeReport report_;
+  double begin_ = 0, end_ = 0;  // of the part that is searched
+  std::int64_t pair_tokens_ = 1;
+  WindowAnswer answer_;  // the last one
+  std::string stage_;    // of the progress bar
+  Stopwatch stage_time_;
+};
+
+std::string Localizer::identity() const {
+  const nlohmann::ordered_json json = {
+      {"qwenvl_localize", 1},
+      {"video", reader_->info().name},
+      {"frames", reader_->index().size()},
+      {"seconds", reader_->index().end_seconds},
+      {"query", options_.query},
+      {"model", options_.model},
+      {"part",
+       {options_.video.options.video_start.value_or(0),
+        options_.video.options.video_end.value_or(-1)}},
+      {"max_pixels", options_.video.options.frame.max_pixels.value_or(0)},
+      {"min_pixels", options_.video.options.frame.min_pixels.value_or(0)}};
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+void Localizer::tell(const char* stage, double done, double total) {
+  if (stage_ != stage) stage_time_.restart();
+  stage_ = stage;
+  if (!options_.on_progress) return;
+  const double seconds = stage_time_.milliseconds() / 1000;
+  const double left = done > 0 && seconds > 1 ? seconds / done * (total - done) : -1;
+  options_.on_progress({stage, done, total, left});
+}
+
+void Localizer::find_part() {
+  const FrameIndex& index = reader_->index();
+  report_.video_seconds = index.end_seconds - index.seconds.front();
+  begin_ = std::max(index.seconds.front(), options_.video.options.video_start.value_or(-1e9));
+  end_ = std::min(index.end_seconds, options_.video.options.video_end.value_or(1e9));
+  if (!(begin_ < end_)) {
+    fail(ErrorKind::bad_request, "{}: nothing between {} and {} seconds, it lasts {:.2f} s",
+         reader_->info().name, begin_, end_, report_.video_seconds);
+  }
+}
+
+std::vector<Stretch> Localizer::stretches() {
+  if (state_.stretches()) return *state_.stretches();
+  std::vector<ChangeAt> changes;
+  const auto progress = [&](double done, double total) {
+    tell("measure", done, total);
+    return true;
+  };
+  for (const Activity& moment : measure_activity(*reader_, begin_, end_, progress))
+    changes.push_back({moment.seconds, moment.share});
+  std::vector<Stretch> out = active_stretches(changes, kPauseSeconds);
+  state_.keep(out);
+  return out;
+}
+
+LookWish Localizer::wish(double fps, std::int64_t tokens) const {
+  LookWish wish;
+  wish.begin = begin_;
+  wish.end = end_;
+  wish.fps = std::min(fps, reader_->info().average_fps);
+  wish.most_frames = options_.window_frames;
+  wish.fewest_frames = kFewestFrames;
+  wish.most_pairs = tokens / pair_tokens_;
+  return wish;
+}
+
+Request Localizer::request(Question question, const LookWindow& window) const {
+  Clip clip = options_.video;
+  const FrameIndex& index = reader_->index();
+  const double fps = reader_->info().average_fps;
+  const auto frame_at = [&](double seconds) {
+    const auto found = std::lower_bound(index.seconds.begin(), index.seconds.end(), seconds);
+    return static_cast<double>(found - index.seconds.begin());
+  };
+  // Where a video's rate varies, its parts are named by frames at the average rate. A quarter of a
+  // frame keeps rounding on the right side.
+  const double last = std::min(frame_at(window.end), static_cast<double>(index.size() - 1));
+  const double first = std::min(frame_at(window.begin), std::max(0.0, last - 1));
+  clip.options.video_start = std::max(0.0, (first - 0.25) / fps);
+  clip.options.video_end = (last + 0.25) / fps;
+  const double wanted = std::floor((last - first + 1) / fps * window.fps / 2) * 2;
+  clip.options.fps = {};
+  clip.options.n_frames = static_cast<std::int64_t>(
+      std::max(2.0, std::min({wanted, static_cast<double>(options_.window_frames),
+                              std::floor((last - first + 1) / 2) * 2})));
+  Part video;
+  video.kind = Part::Kind::clip;
+  video.video = std::move(clip);
+  Request out;
+  out.messages = {
+      {"user", {std::move(video), Part::words(question_text(question, options_.query))}}};
+  out.sampling.do_sample = false;
+  out.sampling.max_new_tokens = most_answer_tokens(question);
+  out.n_logprobs = question == Question::yes_no ? 20 : 0;
+  return out;
+}
+
+// What two frames more cost.
+std::int64_t Localizer::measured_pair_tokens() const {
+  const FrameIndex& index = reader_->index();
+  const auto tokens = [&](double seconds) {
+    const double end = std::min(end_, begin_ + seconds);
+    const LookWindow window{begin_, end, 1, 0};
+    return static_cast<std::int64_t>(engine_.prompt_ids(request(Question::when, window)).size());
+  };
+  const double fps = std::min(1.0, index.average_fps() > 0 ? index.average_fps() : 1.0);
+  const std::int64_t many = tokens(8 / fps), few = tokens(4 / fps);
+  // A video this short has one size of window only.
+  return many > few ? std::max<std::int64_t>(1, (many - few) / 2) : std::max<std::int64_t>(1, few);
+}
+
+const WindowAnswer* Localizer::ask(Question question, const LookWindow& window) {
+  if (const WindowAnswer* known = state_.find(question, window)) {
+    ++report_.n_known;
+    report_.video_tokens += known->video_tokens;
+    return known;
+  }
+  if (report_.video_tokens + window.n_pairs() * pair_tokens_ > options_.max_video_tokens)
+    return nullptr;
+  EventStream stream = engine_.submit(request(question, window));
+  const Answer answer =
+      options_.read_answer ? options_.read_answer(stream) : collect(std::move(stream));
+  for (const Choice& choice : answer.choices) {
+    if (choice.finish_reason == FinishReason::cancelled)
+      fail(ErrorKind::cancelled, "localize: stopped by the caller");
+  }
+  answer_ = window_answer(answer);
+  report_.video_tokens += answer_.video_tokens;
+  state_.keep(question, window, answer_);
+  return &answer_;
+}
+
+void Localizer::choose_judge(const std::vector<LookWindow>& windows) {
+  report_.judge = options_.judge;
+  if (report_.judge != Judge::automatic || windows.empty()) return;
+  const WindowAnswer* answer = ask(Question::yes_no, windows.front());
+  report_.judge =
+      answer && answer->yes + answer->no >= kKnowsYesAndNo ? Judge::yes_no : Judge::events;
+}
+
+std::vector<ScoredSpan> Localizer::spans_in(const LookWindow& window, int number) {
+  std::vector<ScoredSpan> spans;
+  double shows_it = 1;
+  Question question = Question::events;
+  if (report_.judge == Judge::yes_no) {
+    const WindowAnswer* verdict = ask(Question::yes_no, window);
+    if (!verdict || verdict->yes <= 0) return spans;
+    shows_it = verdict->yes / (verdict->yes + verdict->no);
+    question = Question::when;
+    if (shows_it < kWorthALook * kWorthALook) return spans;
+  }
+  if (const WindowAnswer* answer = ask(question, window))
+    spans = scored_spans(*answer, question, options_.query);
+  for (ScoredSpan& span : spans) {
+    span.score *= shows_it;
+    span.window = number;
+  }
+  return spans;
+}
+
+std::vector<ScoredSpan> Localizer::look_coarsely(const std::vector<LookWindow>& windows) {
+  std::vector<ScoredSpan> out;
+  double done = 0;
+  for (const LookWindow& window : windows) report_.coarse_seconds += window.end - window.begin;
+  for (const LookWindow& window : windows) {
+    tell("coarse", done, report_.coarse_seconds);
+    const std::vector<ScoredSpan> spans = spans_in(window, report_.n_coarse++);
+    out.insert(out.end(), spans.begin(), spans.end());
+    done += window.end - window.begin;
+  }
+  return joined(std::move(out), 1.5 / options_.coarse_fps);
+}
+
+std::vector<ScoredSpan> Localizer::look_closely(const std::vector<ScoredSpan>& candidates) {
+  std::vector<ScoredSpan> out;
+  const LookWish fine = wish(options_.fine_fps, options_.max_video_tokens);
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    tell("fine", static_cast<double>(i), static_cast<double>(candidates.size()));
+    const ScoredSpan& candidate = candidates[i];
+    const LookWindow window = fine_window(candidate.begin, candidate.end, kFineMargin, fine);
+    const bool is_affordable =
+        report_.video_tokens + 2 * window.n_pairs() * pair_tokens_ <= options_.max_video_tokens;
+    if (!is_affordable) {
+      out.push_back(candidate);
+      continue;
+    }
+    ++report_.n_fine;
+    for (ScoredSpan& span : spans_in(window, static_cast<int>(i))) out.push_back(std::move(span));
+  }
+  return without_overlaps(std::move(out));
+}
+
+LocalizeReport Localizer::run() {
+  find_part();
+  pair_tokens_ = measured_pair_tokens();
+  const std::vector<Stretch> active = stretches();
+  for (const Stretch& stretch : active) report_.active_seconds += stretch.end - stretch.begin;
+  const auto coarse_tokens =
+      static_cast<std::int64_t>(static_cast<double>(options_.max_video_tokens) * kCoarseShare);
+  const std::vector<LookWindow> windows =
+      coarse_windows(active, wish(options_.coarse_fps, coarse_tokens));
+  if (windows.empty()) {
+    fail(ErrorKind::bad_request,
+         "localize: a budget of {} tokens, expected room for a window of {} ({} for two frames): "
+         "raise the budget or make frames smaller",
+         options_.max_video_tokens, kFewestFrames / 2 * pair_tokens_, pair_tokens_);
+  }
+  choose_judge(windows);
+  std::vector<ScoredSpan> candidates = without_overlaps(look_coarsely(windows));
+  const double least = candidates.empty() ? 0 : candidates.front().score * kWorthALook;
+  while (!candidates.empty() &&
+         (candidates.size() > kMostCandidates || candidates.back().score < least))
+    candidates.pop_back();
+  for (ScoredSpan& span : look_closely(candidates)) {
+    if (span.score >= options_.min_confidence)
+      report_.events.push_back({span.begin, span.end, span.score, span.description});
+  }
+  report_.warnings = reader_->warnings();
+  return report_;
+}
+
+}  // namespace
+
+const char* name_of(Judge judge) {
+  switch (judge) {
+    case Judge::automatic: return "auto";
+    case Judge::yes_no: return "yes-no";
+    case Judge::events: return "events";
+  }
+  return "";
+}
+
+LocalizeReport localize(Engine& engine, const LocalizeOptions& options) {
+  return guarded([&] {
+    check(options);
+    return Localizer(engine, options).run();
+  });
+}
+
+}  // namespace qwenvl
