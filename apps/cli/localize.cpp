@@ -38,7 +38,8 @@ yes-no once and takes events when the model says neither. The confidence of an e
 likelihood (or nearness) times the probability of the model's answer.
 
 --state keeps each answer in a file as it comes. The same command with the same file goes on where it
-was stopped; a file of another video, query or model is refused.)";
+was stopped. Another query about the same video may use the same file: what was listed for the first
+need not be listed again. A file of another video or model is refused.)";
 
 std::string bar(double share) {
   constexpr int kCells = 20;
@@ -80,43 +81,32 @@ void report(const LocalizeReport& r) {
 
 }  // namespace
 
-void add_localize_options(CLI::App& command, LocalizeCommand& localize) {
+void add_localize_options(CLI::App& command, LocalizeCommand& localize, CLI::Option* needed) {
   LocalizeOptions& o = localize.options;
-  const std::string group = "How a long video is searched";
-  command
-      .add_option("--max-video-tokens", o.max_video_tokens,
-                  "Visual tokens of all looks together, whatever the length")
+  const auto add = [&](const char* name, auto& value, const char* help, const char* type) {
+    CLI::Option* option = command.add_option(name, value, help);
+    option->type_name(type)->group("How a long video is searched");
+    if (needed) option->needs(needed);
+    return option;
+  };
+  add("--max-video-tokens", o.max_video_tokens,
+      "Visual tokens of all looks together, whatever the length", "N")
       ->check(whole(1))
-      ->capture_default_str()
-      ->type_name("N")
-      ->group(group);
-  command.add_option("--coarse-fps", o.coarse_fps, "Frames of a second in the first look")
-      ->capture_default_str()
-      ->type_name("FPS")
-      ->group(group);
-  command.add_option("--fine-fps", o.fine_fps, "Frames of a second in the closer look")
-      ->capture_default_str()
-      ->type_name("FPS")
-      ->group(group);
-  command.add_option("--window-frames", o.window_frames, "Most frames of one look")
+      ->capture_default_str();
+  add("--coarse-fps", o.coarse_fps, "Frames of a second in the first look", "FPS")
+      ->capture_default_str();
+  add("--fine-fps", o.fine_fps, "Frames of a second in the closer look", "FPS")
+      ->capture_default_str();
+  add("--window-frames", o.window_frames, "Most frames of one look", "N")
       ->check(whole(8, 768))
-      ->capture_default_str()
-      ->type_name("N")
-      ->group(group);
-  command.add_option("--judge", localize.judge, "How a window is judged")
+      ->capture_default_str();
+  add("--judge", localize.judge, "How a window is judged", "TEXT")
       ->check(CLI::IsMember({"auto", "yes-no", "events"}))
-      ->capture_default_str()
-      ->group(group);
-  command
-      .add_option("--min-confidence", o.min_confidence, "Events below are not reported (0 to 1)")
-      ->capture_default_str()
-      ->type_name("P")
-      ->group(group);
-  command
-      .add_option("--state", o.state_path,
-                  "Keep answers in this file, and go on from it when it is there")
-      ->type_name("FILE")
-      ->group(group);
+      ->capture_default_str();
+  add("--min-confidence", o.min_confidence, "Events below are not reported (0 to 1)", "P")
+      ->capture_default_str();
+  add("--state", o.state_path, "Keep answers in this file, and go on from it when it is there",
+      "FILE");
 }
 
 int run_localize(LocalizeCommand localize) {
@@ -124,6 +114,7 @@ int run_localize(LocalizeCommand localize) {
   options.judge = judge_of(localize.judge);
   localize.engine.model = chosen_model(localize.engine.model);
   options.model = localize.engine.model;
+  check_event_files(localize.files);
   Progress progress;
   progress.show("loading " + printable(localize.engine.model));
   localize.engine.on_load = percentage(progress);
@@ -148,6 +139,7 @@ int run_localize(LocalizeCommand localize) {
   progress.clear();
   report(found);
   write_output(events_text(found, localize.is_json));
+  write_event_files(localize.files, options.video, found.events, progress);
   return kExitOk;
 }
 
@@ -173,6 +165,7 @@ void add_video_localize(CLI::App& video, Chosen& chosen) {
   command.add_option("--max-pixels", clip.frame.max_pixels, "Most pixels of a resized frame")
       ->check(whole(1))
       ->type_name("N");
+  add_event_file_options(command, localize->files);
   command.add_flag("--json", chosen.is_json_wanted, "One JSON object with everything known");
   command.callback([localize, &chosen] {
     localize->is_json = chosen.is_json_wanted;

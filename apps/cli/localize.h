@@ -23,8 +23,10 @@ struct LocalizeCommand {
   bool is_json = false;
 };
 
-// Budget, rates, judge and state file.
-void add_localize_options(CLI::App& command, LocalizeCommand& localize);
+// Budget, rates, judge and state file; where the command searches only if `needed` is given, they
+// need that.
+void add_localize_options(CLI::App& command, LocalizeCommand& localize,
+                          CLI::Option* needed = nullptr);
 int run_localize(LocalizeCommand localize);
 
 }  // namespace qwenvl::cli

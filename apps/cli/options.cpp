@@ -311,6 +311,10 @@ bool MediaOptions::has_video_options() const {
          clips.video_end;
 }
 
+bool MediaOptions::chooses_frames() const {
+  return clips.fps || clips.n_frames || clips.min_frames || clips.max_frames;
+}
+
 bool MediaOptions::has_clip_options() const {
   return clips.fps || clips.total_pixels || has_video_options();
 }

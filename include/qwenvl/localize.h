@@ -36,7 +36,7 @@ struct LocalizeOptions {
   Judge judge = Judge::automatic;
   double min_confidence = 0.3;  // events below are not reported
   // Answers are kept in this file as they come, and taken from there when the same is asked again;
-  // "": they are not. A file of another video, query or model is refused.
+  // "": they are not. A file of another video or model is refused.
   std::string state_path;
   std::string model;  // its name, for that file
   std::function<void(const LocalizeProgress&)> on_progress;

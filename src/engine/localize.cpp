@@ -133,7 +133,6 @@ std::string Localizer::identity() const {
       {"video", reader_->info().name},
       {"frames", reader_->index().size()},
       {"seconds", reader_->index().end_seconds},
-      {"query", options_.query},
       {"model", options_.model},
       {"part",
        {options_.video.options.video_start.value_or(0),
@@ -234,7 +233,7 @@ std::int64_t Localizer::measured_pair_tokens() const {
 }
 
 const WindowAnswer* Localizer::ask(Question question, const LookWindow& window) {
-  if (const WindowAnswer* known = state_.find(question, window)) {
+  if (const WindowAnswer* known = state_.find(question_text(question, options_.query), window)) {
     ++report_.n_known;
     report_.video_tokens += known->video_tokens;
     return known;
@@ -250,7 +249,7 @@ const WindowAnswer* Localizer::ask(Question question, const LookWindow& window) 
   }
   answer_ = window_answer(answer);
   report_.video_tokens += answer_.video_tokens;
-  state_.keep(question, window, answer_);
+  state_.keep(question_text(question, options_.query), window, answer_);
   return &answer_;
 }
 

@@ -13,9 +13,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string key_of(Question question, const LookWindow& window) {
-  return fmt::format("{} {:.3f} {:.3f} {:.4f}", name_of(question), window.begin, window.end,
-                     window.fps);
+std::string key_of(const std::string& question, const LookWindow& window) {
+  return fmt::format("{:.3f} {:.3f} {:.4f} {}", window.begin, window.end, window.fps, question);
 }
 
 std::string text_of(const Json& value) {
@@ -92,12 +91,14 @@ void LocalizeState::keep(const std::vector<Stretch>& stretches) {
   append(text_of({{"stretches", std::move(list)}}));
 }
 
-const WindowAnswer* LocalizeState::find(Question question, const LookWindow& window) const {
+const WindowAnswer* LocalizeState::find(const std::string& question,
+                                        const LookWindow& window) const {
   const auto found = answers_.find(key_of(question, window));
   return found == answers_.end() ? nullptr : &found->second;
 }
 
-void LocalizeState::keep(Question question, const LookWindow& window, const WindowAnswer& answer) {
+void LocalizeState::keep(const std::string& question, const LookWindow& window,
+                         const WindowAnswer& answer) {
   append(text_of({{"window", key_of(question, window)},
                   {"text", answer.text},
                   {"video_tokens", answer.video_tokens},

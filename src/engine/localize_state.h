@@ -1,5 +1,6 @@
 // A file of what was asked and answered, so that a long run can stop and go on: one JSON object a
-// line, the first says of which video, query and model. Before and after: localize.cpp.
+// line, the first says of which video and model. Questions that do not depend on the query (all
+// events of a window) are answered for every later query, too. Before and after: localize.cpp.
 #pragma once
 
 #include <fstream>
@@ -21,8 +22,8 @@ class LocalizeState {
 
   const std::optional<std::vector<Stretch>>& stretches() const { return stretches_; }
   void keep(const std::vector<Stretch>& stretches);
-  const WindowAnswer* find(Question question, const LookWindow& window) const;
-  void keep(Question question, const LookWindow& window, const WindowAnswer& answer);
+  const WindowAnswer* find(const std::string& question, const LookWindow& window) const;
+  void keep(const std::string& question, const LookWindow& window, const WindowAnswer& answer);
 
  private:
   void read(const std::string& identity);

@@ -74,15 +74,6 @@ void take_first_token(const TokenInfo& token, WindowAnswer& out) {
 
 }  // namespace
 
-const char* name_of(Question question) {
-  switch (question) {
-    case Question::events: return "events";
-    case Question::yes_no: return "yes_no";
-    case Question::when: return "when";
-  }
-  return "";
-}
-
 std::string question_text(Question question, const std::string& query) {
   switch (question) {
     case Question::events: return kEventsPrompt;

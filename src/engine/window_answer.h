@@ -11,7 +11,6 @@
 namespace qwenvl {
 
 enum class Question { events, yes_no, when };
-const char* name_of(Question question);
 
 std::string question_text(Question question, const std::string& query);
 int most_answer_tokens(Question question);
