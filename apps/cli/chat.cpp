@@ -152,11 +152,13 @@ class Chat {
   }
 
   void add_clip(const std::string& source) {
-    if (source == "-" || classify(source) != Item::Kind::clip) {
+    const Item::Kind kind = source == "-" ? Item::Kind::text : classify(source);
+    if (kind != Item::Kind::clip) {
+      const char* what = kind == Item::Kind::picture ? "is neither a video nor a folder"
+                                                     : "no such video or folder";
       throw Error(ErrorKind::bad_request,
-                  fmt::format("{}: no such video or folder; /clip takes a video or a folder of "
-                              "pictures",
-                              printable(source)));
+                  fmt::format("{}: {}; /clip takes a video or a folder of pictures",
+                              printable(source), what));
     }
     pending_.push_back(make_clip(source, options_.media));
   }

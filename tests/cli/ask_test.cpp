@@ -244,7 +244,7 @@ const Refusal kRefusals[] = {
      "mixed: clip: frame 2 is 60×90"},
     {"NoFramesASecond", {"FOLDER/mixed", "--fps", "0"}, 2, "--fps"},
     {"NanFramesASecond", {"FOLDER/mixed", "--fps", "nan"}, 2, "'nan' is not a number"},
-    {"FramesASecondOfAPicture", {"PHOTO", "--fps", "2"}, 2, "--fps and --total-pixels do nothing"},
+    {"FramesASecondOfAPicture", {"PHOTO", "--fps", "2"}, 2, "--total-pixels and the like do nothing without a clip"},
     {"TooFewPixelsForAFrame",
      {"FOLDER/mixed", "--max-pixels", "50176"},
      2,

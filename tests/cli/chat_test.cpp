@@ -98,10 +98,10 @@ TEST_F(Chat, StopsAScriptAtItsFirstMistake) {
       {"/image\n", 2, "/image needs an argument"},
       {"/image nowhere\n", 3, "nowhere: no such picture"},
       {"/image -\n", 2, "standard input is the conversation"},
-      {"/image " + folder_.path().string() + "\n", 2, "is a folder: /clip adds its pictures"},
+      {"/image " + folder_.path().string() + "\n", 2, "is a video or a folder: /clip adds it"},
       {"/clip\n", 2, "/clip needs an argument"},
-      {"/clip nowhere\n", 2, "nowhere: no such folder"},
-      {"/clip " + photo_ + "\n", 2, "no such folder"},
+      {"/clip nowhere\n", 2, "nowhere: no such video or folder"},
+      {"/clip " + photo_ + "\n", 2, "is neither a video nor a folder"},
       {"/load /nowhere.json\n", 3, "/nowhere.json"},
       {"/load " + photo_ + "\n", 3, "not a saved conversation"},
       {"/save /nowhere/chat.json\n", 6, "cannot be written"},
@@ -121,7 +121,7 @@ TEST_F(Chat, RefusesSavedConversationsItDoesNotUnderstand) {
                          R"({"messages": [{"role": "user", "content": 5}]})",
                          R"({"messages": [{"role": "user", "content": [{"type": "sound"}]}]})",
                          R"({"messages": [{"role": "user", "content": [{"type": "video",
-                             "video": "clip.mp4"}]}]})"};
+                             "video": 5}]}]})"};
   for (const char* text : files) {
     write_file(file_, text);
     const Outcome outcome = chat("/load " + file_ + "\n");

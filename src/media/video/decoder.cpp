@@ -2,6 +2,11 @@
 // them.
 #include "media/video/decoder.h"
 
+extern "C" {
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+}
+
 #include <algorithm>
 
 #include "core/check.h"

@@ -3,6 +3,8 @@
 #include "media/video/demuxer.h"
 
 extern "C" {
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
 #include <libavutil/display.h>
 }
 
@@ -202,6 +204,8 @@ void Demuxer::describe() {
   if (info_.rotation_degrees % 180 != 0) std::swap(info_.width, info_.height);
   info_.is_interlaced = codec.field_order > AV_FIELD_PROGRESSIVE;
 }
+
+const AVStream& Demuxer::stream() const { return *format_->streams[stream_]; }
 
 double Demuxer::seconds(std::int64_t timestamp) const {
   // Multiplied first, as torchcodec does.

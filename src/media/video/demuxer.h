@@ -18,7 +18,7 @@ class Demuxer {
   Demuxer(const VideoSource& source, const VideoLimits& limits);
 
   const VideoInfo& info() const { return info_; }
-  const AVStream& stream() const { return *format_->streams[stream_]; }
+  const AVStream& stream() const;
   double seconds(std::int64_t timestamp) const;  // of a timestamp of the stream
   double announced_fps() const;                  // on average; 0: none, or more than permitted
   double announced_seconds() const;              // what the container says; 0: nothing

@@ -1,6 +1,12 @@
 // Before: the files of this folder.   After: FFmpeg.
 #include "media/video/ffmpeg.h"
 
+extern "C" {
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+#include <libswscale/swscale.h>
+}
+
 #include <cstdarg>
 #include <mutex>
 
@@ -23,6 +29,16 @@ void on_message(void* source, int level, const char* format, std::va_list argume
 }
 
 }  // namespace
+
+void FfmpegDeleter::operator()(AVFormatContext* format) const { avformat_close_input(&format); }
+void FfmpegDeleter::operator()(AVIOContext* io) const {
+  av_freep(&io->buffer);
+  avio_context_free(&io);
+}
+void FfmpegDeleter::operator()(AVCodecContext* codec) const { avcodec_free_context(&codec); }
+void FfmpegDeleter::operator()(AVPacket* packet) const { av_packet_free(&packet); }
+void FfmpegDeleter::operator()(AVFrame* frame) const { av_frame_free(&frame); }
+void FfmpegDeleter::operator()(SwsContext* scaler) const { sws_freeContext(scaler); }
 
 std::string ffmpeg_error(int code) {
   char text[AV_ERROR_MAX_STRING_SIZE] = {};

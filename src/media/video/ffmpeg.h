@@ -3,47 +3,36 @@
 // FFmpeg.
 #pragma once
 
-extern "C" {
-#include <libavcodec/avcodec.h>
-#include <libavformat/avformat.h>
-#include <libswscale/swscale.h>
-}
-
-#include <cstdint>
 #include <memory>
 #include <new>
 #include <string>
 
+// FFmpeg's own headers are included where its objects are looked into.
+struct AVCodecContext;
+struct AVFormatContext;
+struct AVFrame;
+struct AVIOContext;
+struct AVPacket;
+struct AVStream;
+struct SwsContext;
+
 namespace qwenvl {
 
-struct FormatDeleter {
-  void operator()(AVFormatContext* format) const { avformat_close_input(&format); }
-};
-struct IoDeleter {
-  void operator()(AVIOContext* io) const {
-    av_freep(&io->buffer);
-    avio_context_free(&io);
-  }
-};
-struct CodecDeleter {
-  void operator()(AVCodecContext* codec) const { avcodec_free_context(&codec); }
-};
-struct PacketDeleter {
-  void operator()(AVPacket* packet) const { av_packet_free(&packet); }
-};
-struct FrameDeleter {
-  void operator()(AVFrame* frame) const { av_frame_free(&frame); }
-};
-struct ScalerDeleter {
-  void operator()(SwsContext* scaler) const { sws_freeContext(scaler); }
+struct FfmpegDeleter {
+  void operator()(AVFormatContext* format) const;
+  void operator()(AVIOContext* io) const;
+  void operator()(AVCodecContext* codec) const;
+  void operator()(AVPacket* packet) const;
+  void operator()(AVFrame* frame) const;
+  void operator()(SwsContext* scaler) const;
 };
 
-using Format = std::unique_ptr<AVFormatContext, FormatDeleter>;
-using Io = std::unique_ptr<AVIOContext, IoDeleter>;
-using Codec = std::unique_ptr<AVCodecContext, CodecDeleter>;
-using Packet = std::unique_ptr<AVPacket, PacketDeleter>;
-using Frame = std::unique_ptr<AVFrame, FrameDeleter>;
-using Scaler = std::unique_ptr<SwsContext, ScalerDeleter>;
+using Format = std::unique_ptr<AVFormatContext, FfmpegDeleter>;
+using Io = std::unique_ptr<AVIOContext, FfmpegDeleter>;
+using Codec = std::unique_ptr<AVCodecContext, FfmpegDeleter>;
+using Packet = std::unique_ptr<AVPacket, FfmpegDeleter>;
+using Frame = std::unique_ptr<AVFrame, FfmpegDeleter>;
+using Scaler = std::unique_ptr<SwsContext, FfmpegDeleter>;
 
 template <class Owner>
 Owner owned(typename Owner::pointer object) {

@@ -4,7 +4,9 @@
 #include "media/video/frame_pixels.h"
 
 extern "C" {
+#include <libavutil/frame.h>
 #include <libavutil/pixdesc.h>
+#include <libswscale/swscale.h>
 }
 
 #include <algorithm>
@@ -37,14 +39,24 @@ std::vector<std::uint8_t> turned(const std::vector<std::uint8_t>& from, int heig
   return out;
 }
 
+int chroma_filter(ReaderStyle style) {
+  return style == ReaderStyle::torchcodec ? SWS_BICUBIC : SWS_BILINEAR;
+}
+
 }  // namespace
+
+FramePixels::FramePixels(std::string name, int rotation_degrees, ReaderStyle style)
+    : name_(std::move(name)),
+      rotation_degrees_(rotation_degrees),
+      chroma_filter_(chroma_filter(style)) {}
 
 void FramePixels::convert(const AVFrame& frame, const Target& target,
                           std::vector<std::uint8_t>& out, Scaler& scaler) {
   // Returns the same object while nothing changes.
   SwsContext* context = sws_getCachedContext(
       scaler.release(), frame.width, frame.height, static_cast<AVPixelFormat>(frame.format),
-      target.width, target.height, target.format, target.flags, nullptr, nullptr, nullptr);
+      target.width, target.height, static_cast<AVPixelFormat>(target.format), target.flags, nullptr,
+      nullptr, nullptr);
   if (!context) {
     const char* format = av_get_pix_fmt_name(static_cast<AVPixelFormat>(frame.format));
     fail(ErrorKind::unsupported, "{}: frames of the pixel format '{}' cannot be converted", name_,

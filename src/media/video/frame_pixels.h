@@ -10,10 +10,7 @@ namespace qwenvl {
 // Keeps FFmpeg's scalers between frames of one kind.
 class FramePixels {
  public:
-  FramePixels(std::string name, int rotation_degrees, ReaderStyle style)
-      : name_(std::move(name)),
-        rotation_degrees_(rotation_degrees),
-        chroma_filter_(style == ReaderStyle::torchcodec ? SWS_BICUBIC : SWS_BILINEAR) {}
+  FramePixels(std::string name, int rotation_degrees, ReaderStyle style);
 
   // `width` and `height` are those of the video, turned: frames of another size are resized.
   Image rgb(const AVFrame& frame, int height, int width);
@@ -21,7 +18,7 @@ class FramePixels {
 
  private:
   struct Target {
-    AVPixelFormat format;
+    int format;  // an AVPixelFormat
     int pixel_bytes, height, width, flags;
   };
   void convert(const AVFrame& frame, const Target& target, std::vector<std::uint8_t>& out,

@@ -4,6 +4,11 @@
 // it, repairs timestamps that are missing, repeated or run backwards, and says so.
 #include "media/video/packet_index.h"
 
+extern "C" {
+#include <libavcodec/packet.h>
+#include <libavformat/avformat.h>
+}
+
 #include <algorithm>
 
 #include "core/check.h"
@@ -103,18 +108,21 @@ void warn_of_repairs(const PacketTimes& packets, std::int64_t n_repeated, double
   }
 }
 
-void warn_of_losses(const Demuxer& demuxer, PacketIndex& index) {
+// `n_hidden` frames are there, but the file asks not to show them.
+void warn_of_losses(const Demuxer& demuxer, std::int64_t n_hidden, PacketIndex& index) {
   if (demuxer.n_damaged_places() > 0) {
     index.warnings.push_back(fmt::format("the container is damaged: {} places could not be read",
                                          demuxer.n_damaged_places()));
   }
   const std::int64_t n_announced = demuxer.stream().nb_frames;
   const std::int64_t n = index.frames.size();
-  const double seconds = index.frames.end_seconds - index.frames.seconds.front();
-  if (n_announced > 0 && static_cast<double>(n) < kShortfall * static_cast<double>(n_announced)) {
+  // Some containers count a late beginning in.
+  const double seconds = index.frames.end_seconds - std::min(index.frames.seconds.front(), 0.0);
+  if (n_announced > 0 &&
+      static_cast<double>(n + n_hidden) < kShortfall * static_cast<double>(n_announced)) {
     index.warnings.push_back(
         fmt::format("the file is incomplete: it announces {} frames and holds {}", n_announced, n));
-  } else if (seconds < kShortfall * demuxer.announced_seconds()) {
+  } else if (n_hidden == 0 && seconds < kShortfall * demuxer.announced_seconds()) {
     index.warnings.push_back(
         fmt::format("the file is incomplete: it announces {:.2f} s of video and holds {:.2f} s",
                     demuxer.announced_seconds(), seconds));
@@ -131,9 +139,13 @@ double FrameIndex::average_fps() const {
 PacketIndex index_packets(Demuxer& demuxer, const VideoLimits& limits) {
   const std::string& name = demuxer.info().name;
   PacketTimes packets;
+  std::int64_t n_hidden = 0;
   const Packet packet = owned<Packet>(av_packet_alloc());
   while (demuxer.read(*packet)) {
-    if ((packet->flags & AV_PKT_FLAG_DISCARD) != 0) continue;
+    if ((packet->flags & AV_PKT_FLAG_DISCARD) != 0) {
+      ++n_hidden;
+      continue;
+    }
     packets.add(*packet);
     if (static_cast<std::int64_t>(packets.times.size()) > limits.max_frames) {
       fail(ErrorKind::bad_file, "{}: more than {} frames, the most a video may have", name,
@@ -173,7 +185,7 @@ PacketIndex index_packets(Demuxer& demuxer, const VideoLimits& limits) {
          limits.max_fps);
   }
   warn_of_repairs(packets, n_repeated, fps, out);
-  warn_of_losses(demuxer, out);
+  warn_of_losses(demuxer, n_hidden, out);
   demuxer.rewind();
   return out;
 }

@@ -2,6 +2,11 @@
 // Before: open_video() has a source.   After: frame_stream.cpp asks for the frames of a schedule.
 #include "media/video/reader.h"
 
+extern "C" {
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+}
+
 #include <algorithm>
 #include <cmath>
 
