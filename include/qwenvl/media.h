@@ -3,9 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "qwenvl/video.h"
 
 namespace qwenvl {
 
@@ -35,6 +38,13 @@ struct ClipOptions {
   // than min_frames (4) and no more than max_frames (768).
   std::optional<std::int64_t> n_frames, min_frames, max_frames;
   std::optional<double> video_start, video_end;  // seconds: the part that is seen
+  // Of videos only. Frames are chosen by what happens, instead of evenly; excludes fps, n_frames
+  // and min_frames. Where max_tokens is unset, the clip has what the context leaves beside the text
+  // and the answer.
+  std::optional<DynamicSampling> dynamic;
+  // The most tokens the whole clip may be: its frames are made smaller, though not below
+  // min_pixels. What cannot be kept is refused.
+  std::optional<std::int64_t> max_tokens;
 };
 
 // Moving pictures: a list of frames in order of time, or a video.
@@ -46,6 +56,7 @@ struct Clip {
   ClipOptions options;
   std::string source{};            // of a video, when there are no frames: as a picture's
   std::vector<std::byte> bytes{};  // when not empty: the video itself
+  std::shared_ptr<Video> video{};  // when set: the open video, instead of source and bytes
 };
 
 // A picture as the model saw it. Coordinates in answers are in the processed size.
@@ -68,6 +79,8 @@ struct ClipInfo {
   std::int64_t n_video_frames = 0;
   double video_fps = 0;               // on average
   std::vector<double> frame_seconds;  // when each of n_frames is shown
+  std::vector<PlannedPair> pairs;     // of those frames: why they were chosen, and their sizes
+  std::int64_t max_tokens = 0;        // the budget that was kept; 0: none
   std::vector<std::string> warnings;  // what was repaired, lost, or left as it is
 };
 

@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "engine/guard.h"
 #include "engine/media_inputs.h"
+#include "engine/video_state.h"
 #include "media/contact_sheet.h"
 #include "media/draw.h"
 #include "media/resize.h"
@@ -21,10 +22,10 @@ namespace {
 constexpr std::size_t kMostRows = 40;
 constexpr int kOverviewCells = 12;
 
-std::unique_ptr<VideoReader> opened(const Clip& video) {
-  if (video.source.empty() && video.bytes.empty())
+std::shared_ptr<Video> opened(const Clip& video) {
+  if (!video.video && video.source.empty() && video.bytes.empty())
     fail(ErrorKind::bad_request, "clips and contact sheets are cut from videos, found none");
-  return open_video(video_source(video), ReaderStyle::torchcodec);
+  return open_video_of(video, {});
 }
 
 // "01-00m12.50s.mp4": sorts by the order of the events.
@@ -56,7 +57,9 @@ SheetRow row_of(VideoReader& reader, double begin, double end, int n) {
 
 void draw_sheet(const Clip& video, const std::vector<FoundEvent>& events,
                 const std::string& png_path) {
-  const auto reader = opened(video);
+  const std::shared_ptr<Video> held = opened(video);
+  VideoLease lease(*held);
+  VideoReader* reader = &lease.reader();
   const double first = reader->index().seconds.front(), last = reader->index().end_seconds;
   const double length = std::max(last - first, 1e-9);
   std::vector<SheetRow> rows;
@@ -80,7 +83,9 @@ std::vector<CutClip> cut(const Clip& video, const std::vector<FoundEvent>& event
                          const std::string& folder, const CutProgress& progress) {
   std::vector<CutClip> out;
   if (events.empty()) return out;
-  const auto reader = opened(video);
+  const std::shared_ptr<Video> held = opened(video);
+  VideoLease lease(*held);
+  VideoReader* reader = &lease.reader();
   for (std::size_t i = 0; i < events.size(); ++i) {
     if (progress) progress(i);
     const std::string path =

@@ -13,8 +13,9 @@
 #include "engine/localize_state.h"
 #include "engine/look_plan.h"
 #include "engine/media_inputs.h"
+#include "engine/video_state.h"
 #include "engine/window_answer.h"
-#include "media/video/activity.h"
+#include "media/video/signals.h"
 
 namespace qwenvl {
 namespace {
@@ -30,7 +31,7 @@ constexpr int kFewestFrames = 8;        // of a window
 void check(const LocalizeOptions& o) {
   if (o.query.empty())
     fail(ErrorKind::bad_request, "localize: the query is empty, expected what to look for");
-  if (o.video.source.empty() && o.video.bytes.empty())
+  if (!o.video.video && o.video.source.empty() && o.video.bytes.empty())
     fail(ErrorKind::bad_request, "localize: found no video; a list of frames cannot be searched");
   if (!(o.coarse_fps > 0 && o.coarse_fps <= 60 && o.fine_fps > 0 && o.fine_fps <= 60)) {
     fail(ErrorKind::bad_request,
@@ -96,7 +97,9 @@ class Localizer {
   Localizer(Engine& engine, const LocalizeOptions& options)
       : engine_(engine),
         options_(options),
-        reader_(open_video(video_source(options.video), ReaderStyle::torchcodec)),
+        video_(open_video_of(options.video, {})),
+        facts_(video_->facts()),
+        shown_(video_->frame_seconds()),
         state_(options.state_path, identity()) {}
 
   LocalizeReport run();
@@ -117,7 +120,9 @@ class Localizer {
 
   Engine& engine_;
   const LocalizeOptions& options_;
-  const std::unique_ptr<VideoReader> reader_;
+  const std::shared_ptr<Video> video_;  // open for all windows
+  const VideoFacts& facts_;
+  const std::vector<double>& shown_;  // when each frame is
   LocalizeState state_;
   LocalizeReport report_;
   double begin_ = 0, end_ = 0;  // of the part that is searched
@@ -130,9 +135,9 @@ class Localizer {
 std::string Localizer::identity() const {
   const nlohmann::ordered_json json = {
       {"qwenvl_localize", 1},
-      {"video", reader_->info().name},
-      {"frames", reader_->index().size()},
-      {"seconds", reader_->index().end_seconds},
+      {"video", facts_.name},
+      {"frames", facts_.n_frames},
+      {"seconds", facts_.end_seconds},
       {"model", options_.model},
       {"part",
        {options_.video.options.video_start.value_or(0),
@@ -152,25 +157,28 @@ void Localizer::tell(const char* stage, double done, double total) {
 }
 
 void Localizer::find_part() {
-  const FrameIndex& index = reader_->index();
-  report_.video_seconds = index.end_seconds - index.seconds.front();
-  begin_ = std::max(index.seconds.front(), options_.video.options.video_start.value_or(-1e9));
-  end_ = std::min(index.end_seconds, options_.video.options.video_end.value_or(1e9));
+  report_.video_seconds = facts_.end_seconds - facts_.begin_seconds;
+  begin_ = std::max(facts_.begin_seconds, options_.video.options.video_start.value_or(-1e9));
+  end_ = std::min(facts_.end_seconds, options_.video.options.video_end.value_or(1e9));
   if (!(begin_ < end_)) {
     fail(ErrorKind::bad_request, "{}: nothing between {} and {} seconds, it lasts {:.2f} s",
-         reader_->info().name, begin_, end_, report_.video_seconds);
+         facts_.name, begin_, end_, report_.video_seconds);
   }
 }
 
 std::vector<Stretch> Localizer::stretches() {
   if (state_.stretches()) return *state_.stretches();
   std::vector<ChangeAt> changes;
-  const auto progress = [&](double done, double total) {
-    tell("measure", done, total);
-    return true;
-  };
-  for (const Activity& moment : measure_activity(*reader_, begin_, end_, progress))
-    changes.push_back({moment.seconds, moment.share});
+  {
+    VideoLease lease(*video_);
+    const auto progress = [&](double done, double total) {
+      tell("measure", done, total);
+      return true;
+    };
+    const SignalTrack track = measure_signals(lease.reader(), {}, begin_, end_, progress);
+    for (const MeasuredMoment& m : track.moments)
+      changes.push_back({shown_[m.frame], share_of(std::max(m.motion, m.cut))});
+  }
   std::vector<Stretch> out = active_stretches(changes, kPauseSeconds);
   state_.keep(out);
   return out;
@@ -180,7 +188,7 @@ LookWish Localizer::wish(double fps, std::int64_t tokens) const {
   LookWish wish;
   wish.begin = begin_;
   wish.end = end_;
-  wish.fps = std::min(fps, reader_->info().average_fps);
+  wish.fps = std::min(fps, facts_.average_fps);
   wish.most_frames = options_.window_frames;
   wish.fewest_frames = kFewestFrames;
   wish.most_pairs = tokens / pair_tokens_;
@@ -189,15 +197,17 @@ LookWish Localizer::wish(double fps, std::int64_t tokens) const {
 
 Request Localizer::request(Question question, const LookWindow& window) const {
   Clip clip = options_.video;
-  const FrameIndex& index = reader_->index();
-  const double fps = reader_->info().average_fps;
+  clip.video = video_;
+  clip.source.clear();
+  clip.bytes.clear();
+  const double fps = facts_.average_fps;
   const auto frame_at = [&](double seconds) {
-    const auto found = std::lower_bound(index.seconds.begin(), index.seconds.end(), seconds);
-    return static_cast<double>(found - index.seconds.begin());
+    return static_cast<double>(std::lower_bound(shown_.begin(), shown_.end(), seconds) -
+                               shown_.begin());
   };
   // Where a video's rate varies, its parts are named by frames at the average rate. A quarter of a
   // frame keeps rounding on the right side.
-  const double last = std::min(frame_at(window.end), static_cast<double>(index.size() - 1));
+  const double last = std::min(frame_at(window.end), static_cast<double>(facts_.n_frames - 1));
   const double first = std::min(frame_at(window.begin), std::max(0.0, last - 1));
   clip.options.video_start = std::max(0.0, (first - 0.25) / fps);
   clip.options.video_end = (last + 0.25) / fps;
@@ -220,13 +230,12 @@ Request Localizer::request(Question question, const LookWindow& window) const {
 
 // What two frames more cost.
 std::int64_t Localizer::measured_pair_tokens() const {
-  const FrameIndex& index = reader_->index();
   const auto tokens = [&](double seconds) {
     const double end = std::min(end_, begin_ + seconds);
     const LookWindow window{begin_, end, 1, 0};
     return static_cast<std::int64_t>(engine_.prompt_ids(request(Question::when, window)).size());
   };
-  const double fps = std::min(1.0, index.average_fps() > 0 ? index.average_fps() : 1.0);
+  const double fps = std::min(1.0, facts_.average_fps);
   const std::int64_t many = tokens(8 / fps), few = tokens(4 / fps);
   // A video this short has one size of window only.
   return many > few ? std::max<std::int64_t>(1, (many - few) / 2) : std::max<std::int64_t>(1, few);
@@ -338,7 +347,7 @@ LocalizeReport Localizer::run() {
     if (span.score >= options_.min_confidence)
       report_.events.push_back({span.begin, span.end, span.score, span.description});
   }
-  report_.warnings = reader_->warnings();
+  report_.warnings = facts_.warnings;
   return report_;
 }
 

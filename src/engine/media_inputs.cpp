@@ -3,6 +3,7 @@
 
 #include "core/check.h"
 #include "engine/engine_options.h"
+#include "engine/video_state.h"
 #include "media/source.h"
 #include "media/video/frame_stream.h"
 
@@ -32,19 +33,20 @@ void check_has_no_options(const Picture& frame, std::int64_t i) {
 
 }  // namespace
 
-VideoSource video_source(const Clip& clip) {
-  if (!clip.bytes.empty()) return {clip.source.empty() ? "video" : clip.source, "", clip.bytes};
-  if (std::string path = local_path(clip.source); !path.empty()) return {path, path, {}};
-  SourceBytes fetched = read_source(clip.source, kVideoFetchLimits);
-  return {std::move(fetched.name), "", std::move(fetched.bytes)};
+std::shared_ptr<Video> open_video_of(const Clip& clip, const VideoOptions& options) {
+  if (clip.video) return clip.video;
+  if (clip.bytes.empty()) return Video::open(clip.source, options);
+  return Video::open(clip.source.empty() ? "video" : clip.source, clip.bytes, options);
 }
 
 MediaInputs::MediaInputs(const Model& model, const EngineOptions& options, std::int64_t max_tokens)
     : model_(model),
       preprocess_(preprocess_options(options)),
       loader_(loader_of(options)),
-      reader_style_(reader_style(options)),
-      max_tokens_(max_tokens) {}
+      video_options_{options.video_reader},
+      max_tokens_(max_tokens) {
+  reader_style(options);  // a name that does not exist is to be told now
+}
 
 MediaInputs::Decoded MediaInputs::decode(const Picture& picture) const {
   SourceBytes source{picture.source.empty() ? "picture" : picture.source, picture.bytes};
@@ -68,11 +70,14 @@ VisionInput MediaInputs::prepare(const Picture& picture, PictureInfo& info) cons
 
 VisionInput MediaInputs::prepare(const Clip& clip, ClipInfo& info) const {
   info.name = clip.name;
-  const bool is_video = !clip.source.empty() || !clip.bytes.empty();
+  const bool has_source = !clip.source.empty() || !clip.bytes.empty();
+  const bool is_video = has_source || clip.video;
   VisionInput input;
   try {
-    if (is_video && !clip.frames.empty())
-      fail(ErrorKind::bad_request, "clip: found frames and a video, expected one of them");
+    if ((is_video && !clip.frames.empty()) || (has_source && clip.video)) {
+      fail(ErrorKind::bad_request,
+           "clip: found frames, a video's source or an open video together, expected one of them");
+    }
     input = is_video ? prepare_video(clip, info) : prepare_frames(clip, info);
   } catch (const Error& e) {
     const bool is_named = info.name.empty() || std::string(e.what()).starts_with(info.name);
@@ -114,14 +119,14 @@ VisionInput MediaInputs::prepare_frames(const Clip& clip, ClipInfo& info) const 
 
 VisionInput MediaInputs::prepare_video(const Clip& clip, ClipInfo& info) const {
   const ClipOptions& o = clip.options;
-  VideoSource source = video_source(clip);
-  if (info.name.empty()) info.name = source.name;
-  const auto reader = open_video(std::move(source), reader_style_);
-  const VideoInfo& video = reader->info();
-  info.n_video_frames = reader->index().size();
-  info.video_fps = video.average_fps;
-  info.original_width = video.width;
-  info.original_height = video.height;
+  const std::shared_ptr<Video> video = open_video_of(clip, video_options_);
+  const VideoFacts& facts = video->facts();
+  const FrameIndex& index = video->state_->reader->index();
+  if (info.name.empty()) info.name = facts.name;
+  info.n_video_frames = facts.n_frames;
+  info.video_fps = facts.average_fps;
+  info.original_width = facts.width;
+  info.original_height = facts.height;
   const SamplingWish sampling{o.fps,        o.n_frames,    o.min_frames,
                               o.max_frames, o.video_start, o.video_end};
   const FrameSchedule schedule =
@@ -129,14 +134,15 @@ VisionInput MediaInputs::prepare_video(const Clip& clip, ClipInfo& info) const {
   info.n_frames = static_cast<int>(schedule.frames.size());
   info.fps = schedule.fps;
   for (const std::int64_t i : schedule.frames)
-    info.frame_seconds.push_back(reader->index().seconds[static_cast<std::size_t>(i)]);
+    info.frame_seconds.push_back(index.seconds[static_cast<std::size_t>(i)]);
 
   ClipWish wish = wish_of(o, schedule.fps);
   wish.is_file = true;
-  FrameStream frames(*reader, schedule);
+  const std::lock_guard lock(video->state_->mutex);
+  FrameStream frames(*video->state_->reader, schedule);
   VisionInput input = model_.prepare_clip(
       info.n_frames, [&](std::int64_t) { return frames.next(); }, wish, preprocess_);
-  info.warnings = reader->warnings();
+  info.warnings = video->state_->reader->warnings();
   return input;
 }
 

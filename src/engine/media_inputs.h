@@ -12,8 +12,8 @@
 
 namespace qwenvl {
 
-// Where the video of a clip is; what lies elsewhere is fetched.
-VideoSource video_source(const Clip& clip);
+// The video of a clip: what it holds, or its source opened.
+std::shared_ptr<Video> open_video_of(const Clip& clip, const VideoOptions& options);
 
 // Pictures and frames are read, decoded and resized one after the other, so that only a few are
 // held in full size.
@@ -38,7 +38,7 @@ class MediaInputs {
   const Model& model_;
   const PreprocessOptions preprocess_;
   const Loader loader_;
-  const ReaderStyle reader_style_;
+  const VideoOptions video_options_;
   const std::int64_t max_tokens_;
 };
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "media/image.h"
+#include "qwenvl/video.h"
 
 namespace qwenvl {
 
@@ -48,9 +49,15 @@ struct FrameIndex {
 };
 
 // Which frames are wanted: what a sampler decides and a reader carries out.
+// Frames 2k and 2k + 1 are a pair: the model sees them as one temporal patch.
 struct FrameSchedule {
   std::vector<std::int64_t> frames;  // of the index, ascending; one may be wanted twice
-  double fps = 0;                    // what the model is told their rate is
+  double fps = 0;                    // what the model is told their rate is, where it is even
+  // Uneven schedules: when each pair's first frame is shown, in seconds after the first pair's.
+  // Empty: evenly, at `fps`.
+  std::vector<double> pair_seconds;
+  std::vector<double> pair_detail;   // pixels of each pair compared with the usual; empty: all 1
+  std::vector<Moment> pair_moments;  // why each pair was chosen; empty: evenly
 };
 
 // 8-bit luma, [height, width].
@@ -71,7 +78,9 @@ class VideoReader {
   // decodes (at the beginning the one after) stands in. Throws bad_file when none decodes.
   virtual bool move_to(std::int64_t frame) = 0;
   virtual Image rgb() const = 0;  // of the current frame, turned as the file asks
-  virtual LumaImage luma(int height, int width) const = 0;  // the same, shrunk to this size
+  // The same, shrunk to this size: quickly where it is the original's, divided by a whole number and
+  // rounded down.
+  virtual LumaImage luma(int height, int width) const = 0;
 
   // What was repaired, lost or left as it is, so far; each in one sentence.
   virtual std::vector<std::string> warnings() const = 0;
