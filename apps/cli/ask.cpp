@@ -111,8 +111,11 @@ int run_localizing(const AskOptions& options, const Request& request) {
   if (n_clips != 1 || options.media.chooses_frames()) {
     throw Error(ErrorKind::bad_request,
                 "--localize searches one video for one query and chooses frames itself: expected a "
-                "video and text, without --fps, --nframes and the like");
+                "video and text, without --nframes and the like");
   }
+  if (options.media.clips.max_tokens)
+    localize.options.max_video_tokens = *options.media.clips.max_tokens;
+  if (options.media.clips.fps) localize.options.fps = *options.media.clips.fps;
   localize.engine = options.engine;
   localize.files = options.files;
   localize.is_json = options.output.is_json;

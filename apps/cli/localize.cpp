@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <memory>
 
 #include "event_output.h"
@@ -28,7 +29,7 @@ constexpr const char* kExamples = R"(Examples:
 First the whole video is read once, to see where anything changes. Windows of those places are shown
 to the model with few frames; the best of them are looked at again with more. All of it together
 stays within --max-video-tokens, however long the video is: what does not fit is looked at with
-fewer frames, and then not at all, the least active places first. Where nothing moves, nothing is
+fewer frames of a second, and then not at all, the least active places first. Where nothing moves, nothing is
 looked at, unless nothing moves anywhere.
 
 How a window is judged (--judge). yes-no asks whether it shows the query and takes how likely the
@@ -89,14 +90,13 @@ void add_localize_options(CLI::App& command, LocalizeCommand& localize, CLI::Opt
     if (needed) option->needs(needed);
     return option;
   };
-  add("--max-video-tokens", o.max_video_tokens,
-      "Visual tokens of all looks together, whatever the length", "N")
-      ->check(whole(1))
-      ->capture_default_str();
-  add("--coarse-fps", o.coarse_fps, "Frames of a second in the first look", "FPS")
-      ->capture_default_str();
-  add("--fine-fps", o.fine_fps, "Frames of a second in the closer look", "FPS")
-      ->capture_default_str();
+  // Asking about a clip has options of these names, too.
+  if (!needed)
+    add("--max-video-tokens", o.max_video_tokens,
+        "Visual tokens of all looks together, whatever the length", "N")
+        ->check(whole(1))
+        ->capture_default_str();
+  if (!needed) add("--fps", o.fps, "Most frames of a second", "FPS")->capture_default_str();
   add("--window-frames", o.window_frames, "Most frames of one look", "N")
       ->check(whole(8, 768))
       ->capture_default_str();
@@ -122,8 +122,10 @@ int run_localize(LocalizeCommand localize) {
   progress.show("reading the video");
   options.on_progress = [&](const LocalizeProgress& p) { progress.show(describe(p)); };
   options.read_answer = [](EventStream& stream) {
-    const InterruptScope interrupt(stream);
-    return collect(std::move(stream));
+    // The bar goes on; windows are not reported one by one.
+    Progress silent(false);
+    constexpr KnownMedia kAll = {SIZE_MAX, SIZE_MAX};
+    return read_reply(stream, silent, nullptr, kAll).answer;
   };
   LocalizeReport found;
   try {

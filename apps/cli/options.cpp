@@ -312,7 +312,7 @@ bool MediaOptions::has_video_options() const {
 }
 
 bool MediaOptions::chooses_frames() const {
-  return clips.fps || clips.n_frames || clips.min_frames || clips.max_frames;
+  return clips.n_frames || clips.min_frames || clips.max_frames;
 }
 
 bool MediaOptions::has_clip_options() const {

@@ -176,7 +176,7 @@ struct Answer {
 };
 
 // Reads a stream to its end.
-Answer collect(EventStream&& stream);
+Answer collect(EventStream stream);
 
 // ---- the engine ------------------------------------------------------------------------------
 

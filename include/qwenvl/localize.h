@@ -31,8 +31,9 @@ struct LocalizeOptions {
   std::string query;  // "a dog jumps over the fence"
   Clip video;         // a video; video_start, video_end and the size of frames count
   std::int64_t max_video_tokens = 16'384;  // of all looks together
-  double coarse_fps = 1, fine_fps = 2;     // frames of a second in each pass
-  int window_frames = 16;                  // most frames of one look
+  // Frames of a second. The first look takes fewer where the budget demands it, down to an eighth.
+  double fps = 2;
+  int window_frames = 16;  // most frames of one look
   Judge judge = Judge::automatic;
   double min_confidence = 0.3;  // events below are not reported
   // Answers are kept in this file as they come, and taken from there when the same is asked again;

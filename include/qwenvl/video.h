@@ -101,7 +101,6 @@ class Video {
 
  private:
   friend class MediaInputs;
-  friend class VideoLease;
   struct State;
   explicit Video(std::unique_ptr<State> state);
   static std::shared_ptr<Video> opened(VideoSource source, const VideoOptions& options);

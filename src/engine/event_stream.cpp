@@ -37,7 +37,7 @@ void EventStream::cancel() {
   if (queue_) queue_->is_cancelled = true;
 }
 
-Answer collect(EventStream&& stream) {
+Answer collect(EventStream stream) {
   Answer answer;
   const auto choice = [&](int index) -> Choice& {
     if (answer.choices.size() <= static_cast<std::size_t>(index))

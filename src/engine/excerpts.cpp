@@ -9,7 +9,6 @@
 #include "core/check.h"
 #include "engine/guard.h"
 #include "engine/media_inputs.h"
-#include "engine/video_state.h"
 #include "media/contact_sheet.h"
 #include "media/draw.h"
 #include "media/resize.h"
@@ -58,7 +57,7 @@ SheetRow row_of(VideoReader& reader, double begin, double end, int n) {
 void draw_sheet(const Clip& video, const std::vector<FoundEvent>& events,
                 const std::string& png_path) {
   const std::shared_ptr<Video> held = opened(video);
-  VideoLease lease(*held);
+  MediaInputs::Lease lease(*held);
   VideoReader* reader = &lease.reader();
   const double first = reader->index().seconds.front(), last = reader->index().end_seconds;
   const double length = std::max(last - first, 1e-9);
@@ -84,7 +83,7 @@ std::vector<CutClip> cut(const Clip& video, const std::vector<FoundEvent>& event
   std::vector<CutClip> out;
   if (events.empty()) return out;
   const std::shared_ptr<Video> held = opened(video);
-  VideoLease lease(*held);
+  MediaInputs::Lease lease(*held);
   VideoReader* reader = &lease.reader();
   for (std::size_t i = 0; i < events.size(); ++i) {
     if (progress) progress(i);

@@ -13,7 +13,6 @@
 #include "engine/localize_state.h"
 #include "engine/look_plan.h"
 #include "engine/media_inputs.h"
-#include "engine/video_state.h"
 #include "engine/window_answer.h"
 #include "media/video/signals.h"
 
@@ -26,18 +25,17 @@ constexpr double kFineMargin = 1;     // seconds before and after a candidate
 constexpr std::size_t kMostCandidates = 8;
 constexpr double kWorthALook = 0.35;    // of the best candidate's score
 constexpr double kKnowsYesAndNo = 0.5;  // probability of the two together
-constexpr int kFewestFrames = 8;        // of a window
+constexpr double kNotSeenAgain = 0.5;
+constexpr int kFewestFrames = 8;  // of a window
 
 void check(const LocalizeOptions& o) {
   if (o.query.empty())
     fail(ErrorKind::bad_request, "localize: the query is empty, expected what to look for");
   if (!o.video.video && o.video.source.empty() && o.video.bytes.empty())
     fail(ErrorKind::bad_request, "localize: found no video; a list of frames cannot be searched");
-  if (!(o.coarse_fps > 0 && o.coarse_fps <= 60 && o.fine_fps > 0 && o.fine_fps <= 60)) {
-    fail(ErrorKind::bad_request,
-         "localize: {} and {} frames a second, expected more than 0, at "
-         "most 60",
-         o.coarse_fps, o.fine_fps);
+  if (!(o.fps > 0 && o.fps <= 60)) {
+    fail(ErrorKind::bad_request, "localize: {} frames a second, expected more than 0, at most 60",
+         o.fps);
   }
   if (o.window_frames < kFewestFrames || o.window_frames > 768) {
     fail(ErrorKind::bad_request, "localize: windows of {} frames, expected {} to 768",
@@ -108,7 +106,7 @@ class Localizer {
   std::string identity() const;
   void find_part();
   std::vector<Stretch> stretches();
-  LookWish wish(double fps, std::int64_t tokens) const;
+  LookWish wish(std::int64_t tokens) const;
   Request request(Question question, const LookWindow& window) const;
   std::int64_t measured_pair_tokens() const;
   const WindowAnswer* ask(Question question, const LookWindow& window);
@@ -170,7 +168,7 @@ std::vector<Stretch> Localizer::stretches() {
   if (state_.stretches()) return *state_.stretches();
   std::vector<ChangeAt> changes;
   {
-    VideoLease lease(*video_);
+    MediaInputs::Lease lease(*video_);
     const auto progress = [&](double done, double total) {
       tell("measure", done, total);
       return true;
@@ -184,11 +182,11 @@ std::vector<Stretch> Localizer::stretches() {
   return out;
 }
 
-LookWish Localizer::wish(double fps, std::int64_t tokens) const {
+LookWish Localizer::wish(std::int64_t tokens) const {
   LookWish wish;
   wish.begin = begin_;
   wish.end = end_;
-  wish.fps = std::min(fps, facts_.average_fps);
+  wish.fps = std::min(options_.fps, facts_.average_fps);
   wish.most_frames = options_.window_frames;
   wish.fewest_frames = kFewestFrames;
   wish.most_pairs = tokens / pair_tokens_;
@@ -300,12 +298,12 @@ std::vector<ScoredSpan> Localizer::look_coarsely(const std::vector<LookWindow>& 
     out.insert(out.end(), spans.begin(), spans.end());
     done += window.end - window.begin;
   }
-  return joined(std::move(out), 1.5 / options_.coarse_fps);
+  return joined(std::move(out), 1.5 / windows.front().fps);
 }
 
 std::vector<ScoredSpan> Localizer::look_closely(const std::vector<ScoredSpan>& candidates) {
   std::vector<ScoredSpan> out;
-  const LookWish fine = wish(options_.fine_fps, options_.max_video_tokens);
+  const LookWish fine = wish(options_.max_video_tokens);
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     tell("fine", static_cast<double>(i), static_cast<double>(candidates.size()));
     const ScoredSpan& candidate = candidates[i];
@@ -318,6 +316,8 @@ std::vector<ScoredSpan> Localizer::look_closely(const std::vector<ScoredSpan>& c
     }
     ++report_.n_fine;
     for (ScoredSpan& span : spans_in(window, static_cast<int>(i))) out.push_back(std::move(span));
+    out.push_back(candidate);  // in case it is not seen again; that makes it half as certain
+    out.back().score *= kNotSeenAgain;
   }
   return without_overlaps(std::move(out));
 }
@@ -329,8 +329,7 @@ LocalizeReport Localizer::run() {
   for (const Stretch& stretch : active) report_.active_seconds += stretch.end - stretch.begin;
   const auto coarse_tokens =
       static_cast<std::int64_t>(static_cast<double>(options_.max_video_tokens) * kCoarseShare);
-  const std::vector<LookWindow> windows =
-      coarse_windows(active, wish(options_.coarse_fps, coarse_tokens));
+  const std::vector<LookWindow> windows = coarse_windows(active, wish(coarse_tokens));
   if (windows.empty()) {
     fail(ErrorKind::bad_request,
          "localize: a budget of {} tokens, expected room for a window of {} ({} for two frames): "

@@ -11,7 +11,7 @@ namespace {
 constexpr double kLeastShare = 0.0015;
 constexpr double kMarginSeconds = 1;  // of quiet before and after what changes
 constexpr double kQuietSeconds = 3;   // a window that is long enough ends in quiet as long as this
-constexpr double kLowestPart = 0.25;  // of the wished rate
+constexpr double kLowestPart = 0.125;  // of the wished rate
 
 double longest(const LookWish& wish, double fps) { return wish.most_frames / fps; }
 
@@ -72,7 +72,7 @@ std::vector<LookWindow> coarse_windows(const std::vector<Stretch>& stretches,
   double fps = wish.fps;
   std::vector<LookWindow> windows = cover(parts, wish, fps);
   while (pairs_of(windows) > wish.most_pairs && fps > wish.fps * kLowestPart) {
-    fps = std::max(fps * 0.8, wish.fps * kLowestPart);
+    fps = std::max(fps * 0.9, wish.fps * kLowestPart);
     windows = cover(parts, wish, fps);
   }
   if (pairs_of(windows) <= wish.most_pairs) return windows;

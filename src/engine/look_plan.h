@@ -36,7 +36,7 @@ struct LookWindow {
 };
 
 // Windows over the active stretches, in order of time; over everything where nothing is active.
-// What exceeds the budget is first seen at lower rates, down to a quarter; then the windows with
+// What exceeds the budget is first seen at lower rates, down to an eighth; then the windows with
 // the least activity are left out.
 std::vector<LookWindow> coarse_windows(const std::vector<Stretch>& stretches, const LookWish& wish);
 

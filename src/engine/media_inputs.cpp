@@ -39,6 +39,12 @@ std::shared_ptr<Video> open_video_of(const Clip& clip, const VideoOptions& optio
   return Video::open(clip.source.empty() ? "video" : clip.source, clip.bytes, options);
 }
 
+MediaInputs::Lease::Lease(Video& video)
+    : mutex_(video.state_->mutex), reader_(*video.state_->reader) {
+  mutex_.lock();
+}
+MediaInputs::Lease::~Lease() { mutex_.unlock(); }
+
 MediaInputs::MediaInputs(const Model& model, const EngineOptions& options, std::int64_t max_tokens)
     : model_(model),
       preprocess_(preprocess_options(options)),

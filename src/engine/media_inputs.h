@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <string>
 
 #include "media/image.h"
@@ -19,6 +21,20 @@ std::shared_ptr<Video> open_video_of(const Clip& clip, const VideoOptions& optio
 // held in full size.
 class MediaInputs {
  public:
+  // The reader of a video, held for a while: others wait.
+  class Lease {
+   public:
+    explicit Lease(Video& video);
+    ~Lease();
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    VideoReader& reader() { return reader_; }
+
+   private:
+    std::mutex& mutex_;
+    VideoReader& reader_;
+  };
+
   // The model must outlive it.
   MediaInputs(const Model& model, const EngineOptions& options, std::int64_t max_tokens);
 

@@ -16,15 +16,4 @@ struct Video::State {
   VideoFacts facts;
 };
 
-// The reader of a video, held for a while: others wait.
-class VideoLease {
- public:
-  explicit VideoLease(Video& video) : lock_(video.state_->mutex), reader_(*video.state_->reader) {}
-  VideoReader& reader() { return reader_; }
-
- private:
-  const std::lock_guard<std::mutex> lock_;
-  VideoReader& reader_;
-};
-
 }  // namespace qwenvl
