@@ -47,8 +47,7 @@ TEST(Times, AListOfFramesIsItsOwnOriginal) {
 }
 
 TEST(Times, AClipThatIsNoneIsRefused) {
-  EXPECT_EQ(testing::error_of([] { to_video_time(span(0, 1), {}); }).kind(),
-            ErrorKind::bad_request);
+  EXPECT_TRUE(error_of([] { to_video_time(span(0, 1), {}); }).starts_with("bad_request: "));
 }
 
 TEST(Times, ClocksShowHundredthsAndHoursOnlyWhereThereAreAny) {
@@ -56,8 +55,9 @@ TEST(Times, ClocksShowHundredthsAndHoursOnlyWhereThereAreAny) {
   EXPECT_EQ(clock_text(72.499), "01:12.50");
   EXPECT_EQ(clock_text(3599.996), "1:00:00.00");
   EXPECT_EQ(clock_text(-3), "00:00.00");
-  EXPECT_EQ(testing::error_of([] { clock_text(std::numeric_limits<double>::infinity()); }).kind(),
-            ErrorKind::bad_request);
+  EXPECT_TRUE(error_of([] {
+                clock_text(std::numeric_limits<double>::infinity());
+              }).starts_with("bad_request: "));
 }
 
 }  // namespace

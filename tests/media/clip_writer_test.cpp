@@ -13,8 +13,6 @@ namespace qwenvl {
 namespace {
 
 using testing::MadeVideo;
-using testing::TemporaryFolder;
-
 std::unique_ptr<VideoReader> opened(const std::string& path) {
   return open_video({path, path, {}}, ReaderStyle::torchcodec);
 }
@@ -70,9 +68,9 @@ TEST(ClipWriter, ASpanWithoutAFrameGivesTheNextOne) {
 
 TEST(ClipWriter, SaysWhichFileCannotBeWritten) {
   MadeVideo video = MadeVideo::even(48, 64, 1, 5);
-  const Error error = testing::error_of([&] { write_clip(video, 0, 1, "/no/such/folder/x.mp4"); });
-  EXPECT_EQ(error.kind(), ErrorKind::device);
-  EXPECT_NE(std::string(error.what()).find("/no/such/folder/x.mp4"), std::string::npos);
+  const std::string error = error_of([&] { write_clip(video, 0, 1, "/no/such/folder/x.mp4"); });
+  EXPECT_TRUE(error.starts_with("device: ")) << error;
+  EXPECT_NE(error.find("/no/such/folder/x.mp4"), std::string::npos) << error;
 }
 
 }  // namespace
