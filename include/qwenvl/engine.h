@@ -245,6 +245,10 @@ class Engine {
   std::string render(const Request& request) const;
   std::vector<std::int32_t> prompt_ids(const Request& request) const;
 
+  // Which frames of a clip's video a request with nothing else in it would see, and what they cost.
+  // No frame is resized, and the model does not run.
+  VideoPlan plan(const Clip& clip) const;
+
  private:
   struct Impl;
   explicit Engine(std::unique_ptr<Impl> impl);

@@ -79,8 +79,8 @@ struct VideoOptions {
   std::string reader = "torchcodec";  // as EngineOptions::video_reader, in whose place it is taken
 };
 
-// Seconds of the video that were looked at, and all there are.
-using VideoProgress = std::function<void(double done, double total)>;
+// Seconds of the video that were looked at, and all there are; false stops (throws cancelled).
+using VideoProgress = std::function<bool(double done, double total)>;
 
 // An open video. Its packets are listed once, when it is opened; every clip that holds it decodes
 // only the frames it needs. Any number of threads and engines may use it: they take turns.
@@ -98,6 +98,8 @@ class Video {
   const VideoFacts& facts() const;
   // When each frame is shown, ascending.
   const std::vector<double>& frame_seconds() const;
+  // Decodes the whole video the first time, at low resolution; dynamic sampling uses the same.
+  const VideoSignals& signals(const VideoProgress& progress = {});
 
  private:
   friend class MediaInputs;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <random>
 
 #include "checkpoint/checkpoint.h"
@@ -135,6 +136,77 @@ struct Engine::Impl {
     return out;
   }
 
+  // What is left of the context, and of the key/value cache, for clips that ask for no budget:
+  // beside the text, `n_taken` tokens of other pictures and clips, and the answer.
+  std::int64_t room_for_clips(const Conversation& conversation, std::int64_t n_taken,
+                              const GenerationSettings& settings) const {
+    const auto untrusted =
+        conversation.parse_special_tokens ? SpecialTokens::parse : SpecialTokens::as_text;
+    const auto pieces = render_chat(conversation.messages, conversation.options);
+    const auto n_text = std::ssize(encode_chat(tokenizer, pieces, untrusted));
+    const std::int64_t n_sequences = std::max(settings.num_beams, settings.num_return_sequences);
+    const std::int64_t n_new = settings.max_new_tokens.value_or(
+        std::min<std::int64_t>(kDefaultNewTokens, max_context / 4));
+    const std::int64_t in_cache =
+        scheduler.max_tokens() - n_sequences * (n_new + kKvPageTokens) - kKvPageTokens;
+    const std::int64_t room = std::min(max_context - n_new, in_cache) - n_text - n_taken;
+    if (room > 0) return room;
+    fail(ErrorKind::bad_request,
+         "clip: no room for it beside {} tokens of text, {} of other pictures and clips and {} new "
+         "ones, in a context of {} and a key/value cache of {}: shorten the text, lower "
+         "max_new_tokens, or give max_tokens",
+         n_text, n_taken, n_new, max_context, scheduler.max_tokens());
+  }
+
+  // Pictures and clips in order. What clips without a budget get is known when all others are.
+  std::vector<VisionInput> prepare_media(const Request& request, const Conversation& conversation,
+                                         const GenerationSettings& settings,
+                                         Event& prepared) const {
+    std::vector<std::vector<VisionInput>> parts;
+    std::vector<std::pair<const Clip*, std::size_t>> waiting;  // and their places in `parts`
+    std::vector<std::size_t> infos;                            // of `waiting`, in prepared.clips
+    std::int64_t n_taken = 0;
+    for (const Message& message : request.messages) {
+      for (const Part& part : message.parts) {
+        if (part.kind == Part::Kind::text) continue;
+        std::vector<VisionInput>& inputs = parts.emplace_back();
+        if (part.kind == Part::Kind::picture) {
+          inputs.push_back(media.prepare(part.image, prepared.pictures.emplace_back()));
+        } else if (prepared.clips.emplace_back(); has_own_budget(part.video)) {
+          inputs = media.prepare(part.video, 0, prepared.clips.back());
+        } else {
+          waiting.emplace_back(&part.video, parts.size() - 1);
+          infos.push_back(prepared.clips.size() - 1);
+        }
+        for (const VisionInput& input : inputs) n_taken += input.n_tokens;
+      }
+    }
+    if (!waiting.empty()) {
+      const std::int64_t room = room_for_clips(conversation, n_taken, settings) /
+                                static_cast<std::int64_t>(waiting.size());
+      for (std::size_t i = 0; i < waiting.size(); ++i) {
+        parts[waiting[i].second] = media.prepare(*waiting[i].first, room, prepared.clips[infos[i]]);
+      }
+    }
+    std::vector<VisionInput> all;
+    for (auto& inputs : parts) std::move(inputs.begin(), inputs.end(), std::back_inserter(all));
+    return all;
+  }
+
+  static bool has_own_budget(const Clip& clip) {
+    return !clip.options.dynamic || clip.options.max_tokens;
+  }
+
+  VideoPlan plan(const Clip& clip) const {
+    Request request;
+    Part part;
+    part.kind = Part::Kind::clip;
+    request.messages = {{"user", {part}}};
+    const std::int64_t room =
+        has_own_budget(clip) ? 0 : room_for_clips(conversation(request), 0, merged(defaults, {}));
+    return media.plan(clip, room);
+  }
+
   // Fills the pictures and clips of `prepared`.
   std::unique_ptr<Job> prepare(const Request& request, Event& prepared) const {
     const Stopwatch watch;
@@ -147,14 +219,7 @@ struct Engine::Impl {
     check(request, job->options.settings);
 
     Conversation conversation = this->conversation(request);
-    for (const Message& message : request.messages) {
-      for (const Part& part : message.parts) {
-        if (part.kind == Part::Kind::picture)
-          job->media.push_back(media.prepare(part.image, prepared.pictures.emplace_back()));
-        if (part.kind == Part::Kind::clip)
-          job->media.push_back(media.prepare(part.video, prepared.clips.emplace_back()));
-      }
-    }
+    job->media = prepare_media(request, conversation, job->options.settings, prepared);
     for (const VisionInput& input : job->media)
       job->usage.picture_tokens += static_cast<int>(input.n_tokens);
     for (const VisionInput& input : job->media) {
@@ -279,6 +344,10 @@ std::string Engine::render(const Request& request) const {
     const Conversation conversation = impl_->conversation(request);
     return concatenated(render_chat(conversation.messages, conversation.options));
   });
+}
+
+VideoPlan Engine::plan(const Clip& clip) const {
+  return guarded([&] { return impl_->plan(clip); });
 }
 
 std::vector<std::int32_t> Engine::prompt_ids(const Request& request) const {

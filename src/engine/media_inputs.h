@@ -3,9 +3,9 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "media/image.h"
 #include "media/video/video.h"
@@ -25,13 +25,10 @@ class MediaInputs {
   class Lease {
    public:
     explicit Lease(Video& video);
-    ~Lease();
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
     VideoReader& reader() { return reader_; }
 
    private:
-    std::mutex& mutex_;
+    const std::unique_lock<std::mutex> lock_;
     VideoReader& reader_;
   };
 
@@ -39,16 +36,34 @@ class MediaInputs {
   MediaInputs(const Model& model, const EngineOptions& options, std::int64_t max_tokens);
 
   VisionInput prepare(const Picture& picture, PictureInfo& info) const;
-  VisionInput prepare(const Clip& clip, ClipInfo& info) const;
+  // `room_tokens`: what a clip that is sampled dynamically may be where it asks for nothing.
+  std::vector<VisionInput> prepare(const Clip& clip, std::int64_t room_tokens,
+                                   ClipInfo& info) const;
+  // What prepare makes of a clip's video, without decoding a frame of it.
+  VideoPlan plan(const Clip& clip, std::int64_t room_tokens) const;
 
  private:
   struct Decoded {
     std::string name;
     Image image;
   };
+  // A video in use by one request.
+  struct Sampled {
+    std::shared_ptr<Video> video;
+    std::unique_lock<std::mutex> lock;
+    FrameSchedule schedule;
+    ClipWish wish;
+    std::vector<PairSize> sizes;
+
+    VideoReader& reader() const;
+    std::vector<PlannedPair> pairs() const;
+  };
   Decoded decode(const Picture& picture) const;
-  VisionInput prepare_frames(const Clip& clip, ClipInfo& info) const;
-  VisionInput prepare_video(const Clip& clip, ClipInfo& info) const;
+  Sampled sample(const Clip& clip, std::int64_t room_tokens) const;
+  void sample_dynamically(const ClipOptions& options, Sampled& sampled) const;
+  std::vector<VisionInput> prepare_frames(const Clip& clip, ClipInfo& info) const;
+  std::vector<VisionInput> prepare_video(const Clip& clip, std::int64_t room_tokens,
+                                         ClipInfo& info) const;
   ClipWish wish_of(const ClipOptions& options, double fps) const;
 
   const Model& model_;

@@ -11,6 +11,7 @@
 #include "engine/guard.h"
 #include "engine/machine.h"
 #include "engine/open_checkpoint.h"
+#include "engine/vision_batch.h"
 
 namespace qwenvl {
 namespace {
@@ -144,12 +145,15 @@ std::int64_t MemoryPlanner::request_bytes(const std::vector<VisionInput>& media,
   const std::int64_t chunk = std::min<std::int64_t>(options_.prefill_chunk_tokens, max_context_);
   const std::int64_t prefill = prefill_bytes(chunk, 1);
   const std::int64_t low_difference = is_low_ ? weights_.vision - decoder_side(max_context_) : 0;
+  const auto row_bytes = info.feature_width * static_cast<std::int64_t>(size_of(info.compute));
   std::int64_t features = 0, encode = 0;
   for (const VisionInput& input : media) {
-    features +=
-        input.n_tokens * info.feature_width * static_cast<std::int64_t>(size_of(info.compute));
-    encode = std::max(
-        encode, model_.encode_scratch(backend_, input.grid).total() + low_difference - prefill);
+    features += input.n_tokens * row_bytes;
+    const Grid batch = batch_grid(input.grid);
+    // Of several pairs, features are there together before each has its own.
+    const std::int64_t rows = batch.t == 1 ? 0 : input.n_tokens / input.grid.t * batch.t;
+    encode = std::max(encode, model_.encode_scratch(backend_, batch).total() + rows * row_bytes +
+                                  low_difference - prefill);
   }
   return features + encode + prefill_bytes(chunk + n_sequences - 1, n_sequences) - prefill;
 }

@@ -9,6 +9,7 @@
 #include "engine/guard.h"
 #include "engine/machine.h"
 #include "engine/trace_files.h"
+#include "engine/vision_batch.h"
 
 namespace qwenvl {
 namespace {
@@ -148,7 +149,8 @@ void Scheduler::limit_vision_cache() {
       std::min<std::uint64_t>(options_.vision_cache_bytes, static_cast<std::uint64_t>(left))));
 }
 
-// One picture of the first job that waits for one: the others decode between two pictures.
+// One picture, or a few pairs of a clip, of the first job that waits for one: the others decode in
+// between.
 void Scheduler::encode_next() {
   for (auto& job : active_) {
     if (job->is_encoded()) continue;
@@ -162,38 +164,81 @@ void Scheduler::encode_next() {
   }
 }
 
+std::shared_ptr<const Features> Scheduler::known_features(const Job& job, const MediaKey& key) {
+  const auto own = job.known.find(key);
+  return own != job.known.end() ? own->second : vision_cache_.find(key);
+}
+
 void Scheduler::encode(Job& job) {
   Stopwatch watch;
-  const VisionInput& input = job.media[job.features.size()];
-  const MediaKey key = key_of(input);
-  std::shared_ptr<const Features> known = vision_cache_.find(key);
-  if (!known) {
-    const DType type = model_.info().compute;
-    auto fresh = std::make_shared<Features>();
-    fresh->memory.resize(static_cast<std::size_t>(input.n_tokens * model_.info().feature_width) *
-                         size_of(type));
-    fresh->view = Tensor(fresh->memory.data(), type, {input.n_tokens, model_.info().feature_width});
-    const Trace trace = encode_trace(job);
-    if (options_.before_encode) options_.before_encode();
-    model_.encode(backend_, workspace_, input, fresh->view, &trace);
-    if (options_.after_encode) options_.after_encode();
-    workspace_.trim();
-    give_back_spare_memory();
-    limit_vision_cache();
-    vision_cache_.insert(key, fresh);
-    known = std::move(fresh);
+  job.features.resize(job.media.size());
+  VisionInput& input = job.media[job.n_encoded];
+  auto& features = job.features[job.n_encoded];
+  features.resize(static_cast<std::size_t>(input.grid.t));
+  const auto n_at_once = static_cast<std::size_t>(batch_grid(input.grid).t);
+  std::vector<std::int64_t> missing;
+  std::vector<MediaKey> keys;
+  for (std::size_t pair = 0; pair < features.size() && missing.size() < n_at_once; ++pair) {
+    if (features[pair]) continue;
+    const MediaKey key = key_of(input, static_cast<std::int64_t>(pair));
+    features[pair] = known_features(job, key);
+    if (features[pair]) {
+      job.known[key] = features[pair];
+    } else if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
+      missing.push_back(static_cast<std::int64_t>(pair));
+      keys.push_back(key);
+    } else {
+      break;  // the same once more: it is known next time
+    }
   }
-  job.features.push_back(std::move(known));
-  VisionInput& done = job.media[job.features.size() - 1];
-  done.frames = {};  // the pixels have done their work
-  done.float_frames = {};
+  if (!missing.empty()) encode_pairs(job, missing, keys);
+  if (std::all_of(features.begin(), features.end(), [](const auto& f) { return f; })) {
+    input.frames = {};  // the pixels have done their work
+    input.float_frames = {};
+    ++job.n_encoded;
+  }
   job.timings.encode_ms += watch.milliseconds();
+}
+
+// In one go, then pair by pair into memory of their own, so that each can be forgotten alone.
+void Scheduler::encode_pairs(Job& job, std::span<const std::int64_t> pairs,
+                             std::span<const MediaKey> keys) {
+  const ModelInfo& info = model_.info();
+  const VisionInput batch = take_pairs(job.media[job.n_encoded], pairs);
+  const std::int64_t n_tokens = batch.n_tokens / batch.grid.t;
+  const auto n_bytes =
+      static_cast<std::size_t>(n_tokens * info.feature_width) * size_of(info.compute);
+  std::vector<std::byte> rows(n_bytes * pairs.size());
+  const Trace trace = encode_trace(job, batch.grid.t);
+  if (options_.before_encode) options_.before_encode();
+  model_.encode(backend_, workspace_, batch,
+                Tensor(rows.data(), info.compute, {batch.n_tokens, info.feature_width}), &trace);
+  if (options_.after_encode) options_.after_encode();
+  workspace_.trim();
+  give_back_spare_memory();
+  limit_vision_cache();
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    auto fresh = std::make_shared<Features>();
+    const auto begin = rows.begin() + static_cast<std::ptrdiff_t>(i * n_bytes);
+    if (pairs.size() == 1)
+      fresh->memory = std::move(rows);
+    else
+      fresh->memory.assign(begin, begin + static_cast<std::ptrdiff_t>(n_bytes));
+    fresh->view = Tensor(fresh->memory.data(), info.compute, {n_tokens, info.feature_width});
+    vision_cache_.insert(keys[i], fresh);
+    job.known[keys[i]] = fresh;
+    job.features[job.n_encoded][static_cast<std::size_t>(pairs[i])] = std::move(fresh);
+  }
 }
 
 // Reports progress block by block, and stops at the next block when the reader has cancelled or the
 // engine is being destroyed.
-Trace Scheduler::encode_trace(const Job& job) {
-  return [this, &job](const char* name, int layer, const Tensor& value) {
+Trace Scheduler::encode_trace(const Job& job, std::int64_t n_pairs) {
+  std::int64_t n_all = 0, n_done = 0;
+  for (const VisionInput& input : job.media) n_all += input.grid.t;
+  for (const auto& features : job.features)
+    n_done += std::count_if(features.begin(), features.end(), [](const auto& f) { return f; });
+  return [this, &job, n_all, n_done, n_pairs](const char* name, int layer, const Tensor& value) {
     if (trace_) trace_(name, layer, value);
     if (is_stopping_) job.stream->is_cancelled = true;
     if (job.stream->is_cancelled)
@@ -202,9 +247,8 @@ Trace Scheduler::encode_trace(const Job& job) {
     Event event;
     event.kind = Event::Kind::progress;
     event.stage = "encode";
-    event.done =
-        static_cast<std::int64_t>(job.features.size()) * model_.info().n_vision_layers + layer + 1;
-    event.total = static_cast<std::int64_t>(job.media.size()) * model_.info().n_vision_layers;
+    event.done = n_done * model_.info().n_vision_layers + n_pairs * (layer + 1);
+    event.total = n_all * model_.info().n_vision_layers;
     job.stream->push(std::move(event));
   };
 }

@@ -1,9 +1,9 @@
 // Who runs next: pictures, prefill chunks and decode rows of all requests in flight.
 // Before: engine.cpp prepares jobs.   After: events on each job's stream.
 //
-// One thread loops: admit → encode one picture → one step (a prefill chunk and every decode row in
-// one batch) → hand the logits to each job's Decoding. Whatever is thrown on the way ends jobs,
-// never the thread.
+// One thread loops: admit → encode a picture or a few pairs of frames → one step (a prefill chunk
+// and every decode row in one batch) → hand the logits to each job's Decoding. Whatever is thrown
+// on the way ends jobs, never the thread.
 #pragma once
 
 #include <atomic>
@@ -11,8 +11,10 @@
 #include <functional>
 #include <limits>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -39,7 +41,10 @@ struct Job {
   Timings timings;
   std::shared_ptr<EventQueue> stream;
 
-  std::vector<std::shared_ptr<const Features>> features;  // of media, as they are encoded
+  // Of media, pair by pair, as they are encoded; empty ones are still to come.
+  std::vector<std::vector<std::shared_ptr<const Features>>> features;
+  std::map<MediaKey, std::shared_ptr<const Features>> known;  // of pairs that it has
+  std::size_t n_encoded = 0;                                  // of media, from the first on
   std::int64_t n_pages_reserved = 0;
   Room::Place place;
   bool is_admitted = false;            // its pages are counted
@@ -48,7 +53,7 @@ struct Job {
   Stopwatch phase;            // restarted when prefill and when decoding begin
   bool is_prefilled = false;  // the prompt is in the cache and its logits have been delivered
 
-  bool is_encoded() const { return features.size() == media.size(); }
+  bool is_encoded() const { return n_encoded == media.size(); }
 };
 
 struct SchedulerOptions {
@@ -72,6 +77,8 @@ class Scheduler {
   // bad_request for stop strings that are not text; then nothing has been queued.
   void submit(std::unique_ptr<Job> job);
 
+  // Tokens that the key/value cache holds.
+  std::int64_t max_tokens() const { return options_.max_pages * kKvPageTokens; }
   // Key/value pages in use, and the most there ever were; for tests, while no job is in flight.
   std::int64_t pages_in_use() const { return pool_.n_in_use(); }
   std::int64_t peak_pages() const { return pool_.n_allocated(); }
@@ -88,7 +95,9 @@ class Scheduler {
   void admit();
   void encode_next();
   void encode(Job& job);
-  Trace encode_trace(const Job& job);
+  void encode_pairs(Job& job, std::span<const std::int64_t> pairs, std::span<const MediaKey> keys);
+  std::shared_ptr<const Features> known_features(const Job& job, const MediaKey& key);
+  Trace encode_trace(const Job& job, std::int64_t n_pairs);
   void step();
   StepRows select_rows();
   void add_job(Job& job, StepRows& rows);

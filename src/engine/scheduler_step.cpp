@@ -130,13 +130,16 @@ void Scheduler::add_prefill(Job& job, StepRows& rows) {
       std::min<std::int64_t>(options_.prefill_chunk_tokens, prompt.n_prompt - done);
   const std::int64_t first_row = rows.n();
   for (const MediaSlot& slot : job.prompt.slots) {
-    const std::int64_t begin = std::max(slot.first_token, done);
-    const std::int64_t end = std::min(slot.first_token + slot.n_tokens, done + n);
-    if (begin >= end) continue;
-    rows.batch.features.push_back(
-        {first_row + begin - done,
-         job.features[static_cast<std::size_t>(slot.media)]->view.slice_rows(
-             begin - slot.first_token, end - begin)});
+    std::int64_t first = slot.first_token;  // of the pair
+    for (const auto& pair : job.features[static_cast<std::size_t>(slot.media)]) {
+      const std::int64_t last = first + pair->view.rows();
+      const std::int64_t begin = std::max(first, done), end = std::min(last, done + n);
+      if (begin < end) {
+        rows.batch.features.push_back(
+            {first_row + begin - done, pair->view.slice_rows(begin - first, end - begin)});
+      }
+      first = last;
+    }
   }
   add_rows(prompt, done, n, job, rows);
   const bool is_last = done + n == prompt.n_prompt;

@@ -27,6 +27,17 @@ double video_second(double t, const ClipInfo& clip) {
 }
 
 TimeSpan in_video(TimeSpan span, const ClipInfo& clip) {
+  // Of an uneven schedule the model is told the true times, counted from the first frame.
+  const bool is_uneven = std::any_of(clip.pairs.begin(), clip.pairs.end(),
+                                     [](const auto& pair) { return pair.why != Moment::even; });
+  if (is_uneven && !clip.frame_seconds.empty()) {
+    const double begin = clip.frame_seconds.front();
+    const double end = std::max(clip.frame_seconds.back(), begin + clip.seconds);
+    span.is_outside = begin + span.begin >= end && span.begin > 0;
+    span.begin = std::clamp(begin + span.begin, begin, end);
+    span.end = std::clamp(begin + span.end, span.begin, end);
+    return span;
+  }
   if (!(clip.fps > 0) || clip.n_frames < 1) {
     fail(ErrorKind::bad_request, "clip {}: {} frames at {} a second, expected what a reply reports",
          quoted(clip.name), clip.n_frames, clip.fps);

@@ -74,6 +74,41 @@ std::shared_ptr<Video> Video::opened(VideoSource source, const VideoOptions& opt
   return std::shared_ptr<Video>(new Video(std::move(state)));
 }
 
+// A part of what is known of the whole is not measured again.
+SignalTrack Video::State::signals_of(std::optional<double> begin_seconds,
+                                     std::optional<double> end_seconds) {
+  if (!begin_seconds && !end_seconds) measure({});
+  if (!track) return measure_signals(*reader, {}, begin_seconds, end_seconds);
+  SignalTrack part;
+  for (const MeasuredMoment& moment : track->moments) {
+    const double seconds = reader->index().seconds[moment.frame];
+    if (seconds >= begin_seconds.value_or(seconds) && seconds <= end_seconds.value_or(seconds))
+      part.moments.push_back(moment);
+  }
+  if (part.moments.empty()) return measure_signals(*reader, {}, begin_seconds, end_seconds);
+  return part;
+}
+
+void Video::State::measure(const VideoProgress& progress) {
+  if (track) return;
+  track = measure_signals(*reader, {}, {}, {}, progress);
+  for (const MeasuredMoment& moment : track->moments) {
+    signals.seconds.push_back(reader->index().seconds[moment.frame]);
+    signals.cut.push_back(static_cast<float>(share_of(moment.cut)));
+    signals.motion.push_back(static_cast<float>(share_of(moment.motion)));
+    signals.text.push_back(static_cast<float>(share_of(moment.text)));
+    signals.stillness.push_back(static_cast<float>(1 - share_of(moment.change)));
+  }
+}
+
+const VideoSignals& Video::signals(const VideoProgress& progress) {
+  guarded([&] {
+    const std::lock_guard lock(state_->mutex);
+    state_->measure(progress);
+  });
+  return state_->signals;
+}
+
 const VideoFacts& Video::facts() const { return state_->facts; }
 const std::vector<double>& Video::frame_seconds() const { return state_->reader->index().seconds; }
 

@@ -4,16 +4,24 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 
+#include "media/video/signals.h"
 #include "media/video/video.h"
 #include "qwenvl/video.h"
 
 namespace qwenvl {
 
 struct Video::State {
-  std::mutex mutex;  // guards the reader's position: held while frames are decoded
+  std::mutex mutex;  // guards the rest: held while frames are decoded or measured
   std::unique_ptr<VideoReader> reader;
   VideoFacts facts;
+  std::optional<SignalTrack> track;  // of the whole video, once it is measured
+  VideoSignals signals;              // the same, for people
+
+  // With the mutex held. Measures what is asked for; the whole, once.
+  SignalTrack signals_of(std::optional<double> begin_seconds, std::optional<double> end_seconds);
+  void measure(const VideoProgress& progress);
 };
 
 }  // namespace qwenvl

@@ -1,9 +1,10 @@
-// Features of pictures seen before: the same pixels are encoded once.
+// Features of pictures and of pairs of frames seen before: the same pixels are encoded once.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <list>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -11,7 +12,7 @@
 
 namespace qwenvl {
 
-// Rows of one picture or clip, [n_tokens, feature_width] in the compute type.
+// Rows of one picture or pair of frames, [n_tokens, feature_width] in the compute type.
 struct Features {
   std::vector<std::byte> memory;
   Tensor view;
@@ -19,8 +20,9 @@ struct Features {
 
 using MediaKey = std::array<std::uint64_t, 2>;
 
-// Hash of the processed pixels, the grid and the normalisation.
-MediaKey key_of(const VisionInput& input);
+// Hash of the processed pixels of one pair (of a still: 0), their size and the normalisation. When
+// the pair is shown has no influence on its features.
+MediaKey key_of(const VisionInput& input, std::int64_t pair);
 
 // Least recently used first out; used by the inference thread only.
 class VisionCache {
@@ -40,7 +42,8 @@ class VisionCache {
 
   std::size_t max_bytes_;
   std::size_t used_bytes_ = 0;
-  std::list<Entry> entries_;  // most recently used first; few enough to search one by one
+  std::list<Entry> entries_;  // most recently used first
+  std::map<MediaKey, std::list<Entry>::iterator> places_;
 };
 
 }  // namespace qwenvl

@@ -102,9 +102,17 @@ class Model {
   // Which frames of a video are seen. Throws bad_request (impossible wishes).
   virtual FrameSchedule sample_frames(std::int64_t n_frames, double fps, const SamplingWish& wish,
                                       const PreprocessOptions& options) const = 0;
-  virtual VisionInput prepare_clip(std::int64_t n_frames, const FrameSource& frame,
-                                   const ClipWish& wish,
+  // What prepare_clip makes of frames of one size: all its pairs, in order.
+  virtual std::vector<PairSize> clip_sizes(std::int64_t n_frames, int width, int height,
+                                           const ClipWish& wish,
+                                           const PreprocessOptions& options) const = 0;
+  // The least that a budget may make of a pair with this detail.
+  virtual PairSize least_pair_size(double detail, int width, int height, const ClipWish& wish,
                                    const PreprocessOptions& options) const = 0;
+  // One input for each run of pairs of one size.
+  virtual std::vector<VisionInput> prepare_clip(std::int64_t n_frames, const FrameSource& frame,
+                                                const ClipWish& wish,
+                                                const PreprocessOptions& options) const = 0;
   // Text and media → ids, positions, slots; no network. Throws bad_request.
   virtual Prompt lay_out(const Conversation& conversation, const Tokenizer& tokenizer,
                          const PreprocessOptions& options) const = 0;

@@ -56,13 +56,24 @@ struct ClipWish {
   std::optional<std::int64_t> total_pixels;  // of all frames, as a budget
   double fps = 2;                            // at which the frames were sampled
   bool is_file = false;         // frames of a video, not pictures in files of their own
-  std::int64_t max_tokens = 0;  // more are refused before the frames are resized
+  std::int64_t max_tokens = 0;  // of the context: more are refused before the frames are resized
+  std::optional<std::int64_t> budget_tokens;  // frames are made smaller until they are no more
+  // Of pairs of frames, as in FrameSchedule; empty: evenly, all alike.
+  std::vector<double> pair_seconds, pair_detail;
+};
+
+// What a pair of frames becomes.
+struct PairSize {
+  std::int64_t height = 0, width = 0;
+  std::int64_t n_tokens = 0;
 };
 
 // The frames of a clip, asked for once each and in order, so that one is held in its own size.
 using FrameSource = std::function<Image(std::int64_t index)>;
 
 // Pixels as the model wants them, not yet turned into patches: those are made a few rows at a time.
+// A still, or pairs of frames of one size. A clip in which sizes change is several inputs, one
+// after the other in the same place of the prompt.
 struct VisionInput {
   // All of the processed size, in one of the two forms: 1 for a still, any number for a clip, whose
   // last frame serves twice where the number is odd.
@@ -72,6 +83,9 @@ struct VisionInput {
   std::int64_t n_tokens = 0;  // rows in the language model
   bool is_video = false;
   double seconds_per_grid = 1.0;  // true time between two temporal patches
+  // Where pairs follow unevenly: when each is shown, in seconds after the clip's first.
+  std::vector<double> pair_seconds;
+  std::int64_t first_pair = 0;  // of the clip's; above 0 in an input that goes on with the clip
   Normalisation normalisation = Normalisation::slow;
 
   int height() const { return frames.empty() ? float_frames.at(0).height : frames[0].height; }

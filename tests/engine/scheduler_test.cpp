@@ -25,8 +25,17 @@ class FailingModel final : public Model {
                               const PreprocessOptions&) const override {
     return {};
   }
-  VisionInput prepare_clip(std::int64_t n_frames, const FrameSource& frame, const ClipWish& wish,
-                           const PreprocessOptions& options) const override {
+  std::vector<PairSize> clip_sizes(std::int64_t, int, int, const ClipWish&,
+                                   const PreprocessOptions&) const override {
+    return {};
+  }
+  PairSize least_pair_size(double, int, int, const ClipWish&,
+                           const PreprocessOptions&) const override {
+    return {};
+  }
+  std::vector<VisionInput> prepare_clip(std::int64_t n_frames, const FrameSource& frame,
+                                        const ClipWish& wish,
+                                        const PreprocessOptions& options) const override {
     return model_->prepare_clip(n_frames, frame, wish, options);
   }
   Prompt lay_out(const Conversation& conversation, const Tokenizer& tokenizer,

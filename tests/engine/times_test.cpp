@@ -40,6 +40,17 @@ TEST(Times, WhatLiesBehindAllThatWasSeenIsOutside) {
   EXPECT_FALSE(to_video_time(span(1.5, 72), seen()).is_outside);
 }
 
+TEST(Times, UnevenFramesHaveTheirTrueTimes) {
+  ClipInfo clip = seen();
+  clip.seconds = 2;
+  clip.pairs.resize(2);
+  clip.pairs[0].why = Moment::motion;
+  EXPECT_DOUBLE_EQ(to_video_time(span(1, 1.25), clip).begin, 11);
+  EXPECT_DOUBLE_EQ(to_video_time(span(1, 1.25), clip).end, 11.25);
+  EXPECT_DOUBLE_EQ(to_video_time(span(1, 9), clip).end, 12);
+  EXPECT_TRUE(to_video_time(span(3, 9), clip).is_outside);
+}
+
 TEST(Times, AListOfFramesIsItsOwnOriginal) {
   ClipInfo clip = seen();
   clip.frame_seconds.clear();

@@ -75,13 +75,13 @@ TEST(VisionCache, KeepsFeaturesAliveForTheirReaders) {
 TEST(VisionCache, KeysTellPixelsGridsAndNormalisationsApart) {
   const VisionInput input = input_of(9);
   VisionInput other = input_of(9);
-  EXPECT_EQ(key_of(input), key_of(other));
+  EXPECT_EQ(key_of(input, 0), key_of(other, 0));
   other.frames[0].rgb.back() ^= 1;
-  EXPECT_NE(key_of(input), key_of(other));
-  EXPECT_NE(key_of(input_of(9, {1, 2, 4})), key_of(input_of(9, {1, 4, 2})));
+  EXPECT_NE(key_of(input, 0), key_of(other, 0));
+  EXPECT_NE(key_of(input_of(9, {1, 2, 4}), 0), key_of(input_of(9, {1, 4, 2}), 0));
   other = input_of(9);
   other.normalisation = Normalisation::fast;
-  EXPECT_NE(key_of(input), key_of(other));
+  EXPECT_NE(key_of(input, 0), key_of(other, 0));
 }
 
 TEST(VisionCache, TheSamePictureIsEncodedOnce) {

@@ -57,9 +57,11 @@ TEST(ClipsGolden, sizes_and_patches_of_all_rules_equal_the_reference_bit_for_bit
     PreprocessorConfig limits;
     limits.min_pixels = item.at("limits")[0];
     limits.max_pixels = item.at("limits")[1];
-    const VisionInput input = prepare_clip(
+    const std::vector<VisionInput> inputs = prepare_clip(
         static_cast<std::int64_t>(item.at("frames").size()), source_of(item.at("frames")),
         clip_wish_of(item.at("options")), options, vision, limits);
+    ASSERT_EQ(inputs.size(), 1u);
+    const VisionInput& input = inputs[0];
     EXPECT_EQ(item.at("grid_thw"), (Json{input.grid.t, input.grid.h, input.grid.w}));
     EXPECT_EQ(patches_sha256(input, vision, input.normalisation),
               item.at("pixels").get<std::string>());
@@ -90,8 +92,10 @@ LaidOut lay_out_case(const Model& model, const Tokenizer& tokenizer, const Json&
     } else {
       message.parts.push_back({TemplatePart::Kind::video, ""});
       const Json& frames = part.at("video");
-      out.media.push_back(model.prepare_clip(static_cast<std::int64_t>(frames.size()),
-                                             source_of(frames), clip_wish_of(part), options));
+      out.media.push_back(model
+                              .prepare_clip(static_cast<std::int64_t>(frames.size()),
+                                            source_of(frames), clip_wish_of(part), options)
+                              .at(0));
     }
   }
   for (const VisionInput& input : out.media) conversation.media.push_back(&input);

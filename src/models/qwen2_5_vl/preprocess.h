@@ -41,8 +41,20 @@ VisionInput prepare_image(const Image& image, const SizeWish& wish,
                           const PreprocessOptions& options, const VisionConfig& vision,
                           const PreprocessorConfig& preprocessor);
 
-// Frames of one clip, two to a temporal patch. `preprocessor` is the video processor's.
-VisionInput prepare_clip(std::int64_t n_frames, const FrameSource& frame, const ClipWish& wish,
+// Frames of one clip, two to a temporal patch; one input for each run of pairs of one size.
+// `preprocessor` is the video processor's.
+std::vector<VisionInput> prepare_clip(std::int64_t n_frames, const FrameSource& frame,
+                                      const ClipWish& wish, const PreprocessOptions& options,
+                                      const VisionConfig& vision,
+                                      const PreprocessorConfig& preprocessor);
+
+// The sizes that prepare_clip settles before any frame is resized, one for each pair. Throws
+// bad_request where the wishes cannot be kept.
+std::vector<PairSize> clip_sizes(std::int64_t n_frames, PixelSize frame, const ClipWish& wish,
+                                 const PreprocessOptions& options, const VisionConfig& vision,
+                                 const PreprocessorConfig& preprocessor);
+// The least that a budget makes of a pair: at min_pixels, times its detail.
+PairSize least_pair_size(double detail, PixelSize frame, const ClipWish& wish,
                          const PreprocessOptions& options, const VisionConfig& vision,
                          const PreprocessorConfig& preprocessor);
 

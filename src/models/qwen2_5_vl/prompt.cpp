@@ -12,23 +12,30 @@ namespace {
 
 constexpr std::int32_t kLargestTimeStep = 1 << 28;  // sums of a few stay far from overflowing
 
+// Of the k-th pair of a run, after the clip's first.
 std::int32_t time_step(std::int64_t k, const MediaRun& run, double tokens_per_second,
                        TemporalIds kind) {
   if (!run.is_video) return 0;  // a still has one grid
+  const bool is_even = run.pair_seconds.empty();
+  const std::int64_t pair = run.first_pair + k;
+  const float interval = static_cast<float>(run.seconds_per_grid);
+  const float shown =
+      is_even ? 0 : static_cast<float>(run.pair_seconds[static_cast<std::size_t>(k)]);
   double step = 0;
   if (kind == TemporalIds::whole_seconds) {
     // k · int(fl32(seconds)) · tps
-    const float whole = std::trunc(static_cast<float>(run.seconds_per_grid));
-    step = static_cast<double>(k) * whole * tokens_per_second;
+    step = is_even ? static_cast<double>(pair) * std::trunc(interval) : std::trunc(shown);
+    step *= tokens_per_second;
   } else {
     // trunc( fl32(fl32(k) · seconds) · tps )
-    const float seconds = static_cast<float>(k) * static_cast<float>(run.seconds_per_grid);
+    const float seconds = is_even ? static_cast<float>(pair) * interval : shown;
     step = seconds * static_cast<float>(tokens_per_second);
   }
   if (!(step >= 0 && step <= kLargestTimeStep)) {
     fail(ErrorKind::bad_request,
-         "prompt: {} seconds between frames give the time position {}, expected at most {}",
-         run.seconds_per_grid, step, kLargestTimeStep);
+         "prompt: pair {} of a clip, {} seconds {}, has the time position {}, expected at most {}",
+         pair + 1, is_even ? interval : shown, is_even ? "after the one before" : "after the first",
+         step, kLargestTimeStep);
   }
   return static_cast<std::int32_t>(step);
 }
@@ -36,30 +43,36 @@ std::int32_t time_step(std::int64_t k, const MediaRun& run, double tokens_per_se
 // Each placeholder id becomes as many as its picture or clip has tokens.
 void expand_placeholders(const std::vector<TokenId>& ids, const Conversation& conversation,
                          const Config& config, Prompt& prompt) {
+  const auto& media = conversation.media;
+  const auto is_more = [&](std::size_t i) { return i < media.size() && media[i]->first_pair > 0; };
   std::size_t next = 0;
+  int n_places = 0;
   for (const TokenId id : ids) {
     if (id != config.image_token_id && id != config.video_token_id) {
       prompt.ids.push_back(id);
       continue;
     }
-    if (next == conversation.media.size()) {
+    if (next == media.size()) {
       fail(ErrorKind::bad_request, "prompt: more placeholders than the {} pictures and clips given",
-           next);
+           n_places);
     }
-    const VisionInput& input = *conversation.media[next];
-    if (input.is_video != (id == config.video_token_id)) {
-      fail(ErrorKind::bad_request, "prompt: placeholder {} is for a {}, found a {}", next + 1,
-           input.is_video ? "picture" : "clip", input.is_video ? "clip" : "picture");
+    ++n_places;
+    if (media[next]->is_video != (id == config.video_token_id)) {
+      fail(ErrorKind::bad_request, "prompt: placeholder {} is for a {}, found a {}", n_places,
+           media[next]->is_video ? "picture" : "clip", media[next]->is_video ? "clip" : "picture");
     }
-    prompt.slots.push_back(
-        {static_cast<std::int64_t>(prompt.ids.size()), input.n_tokens, static_cast<int>(next)});
-    prompt.ids.insert(prompt.ids.end(), static_cast<std::size_t>(input.n_tokens), id);
-    ++next;
+    do {  // a clip's sizes may change on the way
+      const std::int64_t n = media[next]->n_tokens;
+      prompt.slots.push_back(
+          {static_cast<std::int64_t>(prompt.ids.size()), n, static_cast<int>(next)});
+      prompt.ids.insert(prompt.ids.end(), static_cast<std::size_t>(n), id);
+    } while (is_more(++next));
   }
-  if (next != conversation.media.size()) {
+  if (next != media.size()) {
+    std::size_t n_given = 0;
+    for (std::size_t i = 0; i < media.size(); ++i) n_given += !is_more(i);
     fail(ErrorKind::bad_request,
-         "prompt: {} pictures and clips given, the messages have places for {}",
-         conversation.media.size(), next);
+         "prompt: {} pictures and clips given, the messages have places for {}", n_given, n_places);
   }
 }
 
@@ -76,9 +89,10 @@ Positions mrope_positions(std::int64_t n_tokens, std::span<const MediaRun> media
   const auto text_until = [&](std::int64_t end) {
     for (; token < end; ++token) time[token] = height[token] = width[token] = out.next++;
   };
+  std::int32_t base = 0;  // of the picture or clip
   for (const MediaRun& run : media) {
     text_until(run.first_token);
-    const std::int32_t base = out.next;
+    if (run.first_pair == 0) base = out.next;
     for (std::int64_t k = 0; k < run.grid.t; ++k) {
       const std::int32_t step = time_step(k, run, tokens_per_second, temporal_ids);
       for (std::int64_t y = 0; y < run.grid.h / 2; ++y) {
@@ -113,7 +127,8 @@ Prompt lay_out(const Conversation& conversation, const Tokenizer& tokenizer, con
   std::vector<MediaRun> runs;
   for (const MediaSlot& slot : prompt.slots) {
     const VisionInput& input = *conversation.media[static_cast<std::size_t>(slot.media)];
-    runs.push_back({slot.first_token, input.grid, input.is_video, input.seconds_per_grid});
+    runs.push_back({slot.first_token, input.grid, input.is_video, input.seconds_per_grid,
+                    input.first_pair, input.pair_seconds});
   }
   Positions positions = mrope_positions(static_cast<std::int64_t>(prompt.ids.size()), runs,
                                         config.vision.tokens_per_second, temporal_ids);

@@ -16,6 +16,10 @@ struct MediaRun {
   Grid grid;
   bool is_video;
   double seconds_per_grid;
+  // Of a clip in several runs: which of its pairs this begins with. Above 0, it belongs to the
+  // block of the run before.
+  std::int64_t first_pair = 0;
+  std::span<const double> pair_seconds = {};  // where pairs follow unevenly: when they are shown
 };
 
 struct Positions {
@@ -24,7 +28,8 @@ struct Positions {
 };
 
 // Text counts up on all axes; a picture or clip spans a block (t, h/2, w/2) and text resumes after
-// its largest coordinate. Time advances by trunc(fl32(k · seconds) · tokens_per_second).
+// its largest coordinate. Pair k of a clip is at trunc(fl32(k · seconds) · tokens_per_second), or,
+// shown unevenly, at trunc(fl32(its seconds) · tokens_per_second).
 Positions mrope_positions(std::int64_t n_tokens, std::span<const MediaRun> media,
                           double tokens_per_second, TemporalIds temporal_ids);
 

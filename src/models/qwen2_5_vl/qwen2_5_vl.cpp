@@ -80,8 +80,22 @@ class Qwen25VL final : public Model {
     return qwen2_5_vl::sample_frames(n_frames, fps, wish, options.frame_rule);
   }
 
-  VisionInput prepare_clip(std::int64_t n_frames, const FrameSource& frame, const ClipWish& wish,
+  std::vector<PairSize> clip_sizes(std::int64_t n_frames, int width, int height,
+                                   const ClipWish& wish,
+                                   const PreprocessOptions& options) const override {
+    return qwen2_5_vl::clip_sizes(n_frames, {height, width}, wish, options, config_.vision,
+                                  video_preprocessor_);
+  }
+
+  PairSize least_pair_size(double detail, int width, int height, const ClipWish& wish,
                            const PreprocessOptions& options) const override {
+    return qwen2_5_vl::least_pair_size(detail, {height, width}, wish, options, config_.vision,
+                                       video_preprocessor_);
+  }
+
+  std::vector<VisionInput> prepare_clip(std::int64_t n_frames, const FrameSource& frame,
+                                        const ClipWish& wish,
+                                        const PreprocessOptions& options) const override {
     return qwen2_5_vl::prepare_clip(n_frames, frame, wish, options, config_.vision,
                                     video_preprocessor_);
   }
