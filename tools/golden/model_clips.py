@@ -13,12 +13,13 @@ from model_generations import ENDINGS, Unstable, answers, check_greedy, generate
 from PIL import Image
 from qwen_vl_utils import process_vision_info
 from qwen_vl_utils.vision_process import fetch_image, fetch_video
-from reference import IMAGES, OUT, load_model, load_processor, write_cases
+from reference import GOLDEN, IMAGES, OUT, load_model, load_processor, write_cases
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 from transformers import Qwen2VLVideoProcessor
 
 CLIPS = OUT / "clips"
+VIDEOS = GOLDEN / "video" / "clips"
 PUBLISHED, DEMO = (3136, 12845056), (12544, 100352)
 
 
@@ -201,7 +202,9 @@ def content_of(parts, ending):
 def with_paths(messages):
     messages = copy.deepcopy(messages)
     for item in messages[0]["content"]:
-        if "video" in item:
+        if isinstance(item.get("video"), str):
+            item["video"] = str(VIDEOS / item["video"])
+        elif "video" in item:
             item["video"] = [str(CLIPS / path) for path in item["video"]]
         if "image" in item:
             item["image"] = str(IMAGES / item["image"])

@@ -27,3 +27,4 @@ for preset in tiny tiny-untied; do
 done
 .venv/bin/python tools/golden/make_model_golden.py
 .venv/bin/python tools/golden/make_foreign_golden.py
+.venv/bin/python tools/golden/make_video_golden.py

@@ -10,5 +10,7 @@ namespace qwenvl {
 
 std::unique_ptr<VideoReader> open_with_ffmpeg(VideoSource source, ReaderStyle style,
                                               const VideoLimits& limits);
+std::unique_ptr<VideoReader> open_webp(const VideoSource& source, ReaderStyle style,
+                                       const VideoLimits& limits);
 
 }  // namespace qwenvl

@@ -13,10 +13,22 @@
 
 namespace qwenvl {
 
+namespace {
+
+// What the beginning of the source claims to be; "": no picture.
+std::string picture_format(const VideoSource& source) {
+  std::array<std::byte, 64> start{};
+  const std::int64_t n = std::max<std::int64_t>(ByteReader(source).read(start), 0);
+  return image_format(std::span(start).first(static_cast<std::size_t>(n)));
+}
+
+}  // namespace
+
 std::unique_ptr<VideoReader> open_video(VideoSource source, ReaderStyle style,
                                         const VideoLimits& limits) {
   const std::string name = source.name;
   try {
+    if (picture_format(source) == "webp") return open_webp(source, style, limits);
     return open_with_ffmpeg(std::move(source), style, limits);
   } catch (const std::bad_alloc&) {
     fail(ErrorKind::out_of_memory, "{}: not enough memory to open this video", name);
@@ -24,11 +36,8 @@ std::unique_ptr<VideoReader> open_video(VideoSource source, ReaderStyle style,
 }
 
 bool is_video(const VideoSource& source) {
-  std::array<std::byte, 64> start{};
-  const std::int64_t n = ByteReader(source).read(start);
-  const std::string picture =
-      image_format(std::span(start).first(static_cast<std::size_t>(std::max<std::int64_t>(n, 0))));
-  if (picture == "gif") {
+  const std::string picture = picture_format(source);
+  if (picture == "gif" || picture == "webp") {
     try {
       return open_video(source, ReaderStyle::torchcodec)->index().size() > 1;
     } catch (const Error&) {

@@ -93,7 +93,7 @@ struct VideoSource {
   std::vector<std::byte> bytes;
 };
 
-// Anything FFmpeg reads. Throws bad_file, unsupported, out_of_memory; sizes and
+// Anything FFmpeg reads, and animated WebP. Throws bad_file, unsupported, out_of_memory; sizes and
 // rates are checked before memory is taken for them. No other file is ever opened, whatever a
 // playlist in the source may name. The whole file is read once, to know when each frame is shown.
 std::unique_ptr<VideoReader> open_video(VideoSource source, ReaderStyle style,
