@@ -30,7 +30,7 @@ double SceneMeter::strength_of(const CellImage& cells) const {
 }
 
 // A moment that looks like the one before a pending cut: that was a flash, and nothing begins here.
-void SceneMeter::withdraw_flashes(const CellImage& cells, double seconds) {
+bool SceneMeter::withdraw_flashes(const CellImage& cells, double seconds) {
   std::erase_if(pending_, [&](const PendingCut& cut) {
     return seconds - cut.seconds > options_.flash_seconds + 1e-3;
   });
@@ -42,8 +42,11 @@ void SceneMeter::withdraw_flashes(const CellImage& cells, double seconds) {
     }
     for (std::size_t j = i; j < pending_.size(); ++j) moments_[pending_[j].moment].cut = 0;
     moments_.back().cut = 0;
-    pending_.resize(i);
+    pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(i) + 1, pending_.end());
+    // It stays pending: the end of the flash is no cut, either.
+    return true;
   }
+  return false;
 }
 
 bool SceneMeter::add(const CellImage& cells, double seconds) {
@@ -53,17 +56,14 @@ bool SceneMeter::add(const CellImage& cells, double seconds) {
   const bool is_suspect = excess >= kPendingCut;
   moments_.back().cut = as_byte(excess);
   usual_strength_ += kUsualWeight * ((is_suspect ? usual_strength_ : strength) - usual_strength_);
-  if (is_suspect) {
-    const std::size_t n_before = pending_.size();
-    withdraw_flashes(cells, seconds);
-    if (pending_.size() == n_before || moments_.back().cut > 0)
-      pending_.push_back({last_, moments_.size() - 1, seconds});
-    // What was before tells nothing about motion from here.
-    past_.clear();
-    fill_from_last_step(moments_.size() - 1);
-  }
+  const bool is_flash = withdraw_flashes(cells, seconds);
+  if (is_suspect && !is_flash) pending_.push_back({last_, moments_.size() - 1, seconds});
   last_ = cells;
-  return is_suspect || is_first;
+  if (!is_suspect && !is_flash) return is_first;
+  // What was before tells nothing about motion from here.
+  past_.clear();
+  fill_from_last_step(moments_.size() - 1);
+  return true;
 }
 
 // The level below which differences are noise: what a quarter of the picture stays below in most

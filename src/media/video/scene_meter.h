@@ -37,7 +37,7 @@ class SceneMeter {
   };
 
   double strength_of(const CellImage& cells) const;
-  void withdraw_flashes(const CellImage& cells, double seconds);
+  bool withdraw_flashes(const CellImage& cells, double seconds);
   void fill_from_last_step(std::size_t end);
   void learn_noise(double typical, double pixel_noise);
 

@@ -16,7 +16,7 @@ struct SignalOptions {
   double max_rate = 32;  // frames measured in a second, at most; faster videos are thinned out
   // Grey levels (of 255) by which a block has to differ, beyond brightness and noise, to have
   // moved.
-  double motion_level = 3;
+  double motion_level = 4;
   // Grey levels by which neighbouring pixels differ at the edge of a stroke.
   double stroke_level = 20;
   double flash_seconds = 0.2;  // what is as before after this time was no cut

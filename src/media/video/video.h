@@ -78,8 +78,8 @@ class VideoReader {
   // decodes (at the beginning the one after) stands in. Throws bad_file when none decodes.
   virtual bool move_to(std::int64_t frame) = 0;
   virtual Image rgb() const = 0;  // of the current frame, turned as the file asks
-  // The same, shrunk to this size: quickly where it is the original's, divided by a whole number and
-  // rounded down.
+  // The same, shrunk to this size: quickly where it is the original's, divided by a whole number
+  // and rounded down.
   virtual LumaImage luma(int height, int width) const = 0;
 
   // What was repaired, lost or left as it is, so far; each in one sentence.
