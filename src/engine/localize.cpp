@@ -108,7 +108,7 @@ class Localizer {
   std::vector<Stretch> stretches();
   LookWish wish(std::int64_t tokens) const;
   Request request(Question question, const LookWindow& window) const;
-  std::int64_t measured_pair_tokens() const;
+  std::int64_t planned_pair_tokens() const;
   const WindowAnswer* ask(Question question, const LookWindow& window);
   void choose_judge(const std::vector<LookWindow>& windows);
   std::vector<ScoredSpan> look_coarsely(const std::vector<LookWindow>& windows);
@@ -226,17 +226,17 @@ Request Localizer::request(Question question, const LookWindow& window) const {
   return out;
 }
 
-// What two frames more cost.
-std::int64_t Localizer::measured_pair_tokens() const {
-  const auto tokens = [&](double seconds) {
-    const double end = std::min(end_, begin_ + seconds);
-    const LookWindow window{begin_, end, 1, 0};
-    return static_cast<std::int64_t>(engine_.prompt_ids(request(Question::when, window)).size());
-  };
-  const double fps = std::min(1.0, facts_.average_fps);
-  const std::int64_t many = tokens(8 / fps), few = tokens(4 / fps);
-  // A video this short has one size of window only.
-  return many > few ? std::max<std::int64_t>(1, (many - few) / 2) : std::max<std::int64_t>(1, few);
+// What two frames of a window cost at most: frames of fewer may be larger.
+std::int64_t Localizer::planned_pair_tokens() const {
+  const double fps = std::min(options_.fps, facts_.average_fps);
+  std::int64_t most = 1;
+  for (const int n_frames : {kFewestFrames, options_.window_frames}) {
+    const LookWindow window{begin_, std::min(end_, begin_ + n_frames / fps), fps, 0};
+    const Request asked = request(Question::when, window);
+    for (const PlannedPair& pair : engine_.plan(asked.messages[0].parts[0].video).pairs)
+      most = std::max<std::int64_t>(most, pair.n_tokens);
+  }
+  return most;
 }
 
 const WindowAnswer* Localizer::ask(Question question, const LookWindow& window) {
@@ -324,7 +324,7 @@ std::vector<ScoredSpan> Localizer::look_closely(const std::vector<ScoredSpan>& c
 
 LocalizeReport Localizer::run() {
   find_part();
-  pair_tokens_ = measured_pair_tokens();
+  pair_tokens_ = planned_pair_tokens();
   const std::vector<Stretch> active = stretches();
   for (const Stretch& stretch : active) report_.active_seconds += stretch.end - stretch.begin;
   const auto coarse_tokens =
