@@ -19,12 +19,14 @@
 namespace qwenvl {
 namespace {
 
-constexpr double kCoarseShare = 0.7;  // of the budget, for the coarse pass at most
-constexpr double kPauseSeconds = 1;   // of quiet that ends a stretch
-constexpr double kFineMargin = 1;     // seconds before and after a candidate
+// Of the budget, for the first look at most; where a window may be asked twice, less.
+constexpr double kCoarseShare = 0.7, kCoarseShareOfTwo = 0.45;
+constexpr double kPauseSeconds = 1;  // of quiet that ends a stretch
+constexpr double kFineMargin = 1;    // seconds before and after a candidate
 constexpr std::size_t kMostCandidates = 8;
 constexpr double kWorthALook = 0.35;    // of the best candidate's score
 constexpr double kKnowsYesAndNo = 0.5;  // probability of the two together
+constexpr double kMayShowIt = 0.1;      // probability of "yes" from which on the time is asked for
 constexpr double kNotSeenAgain = 0.5;
 constexpr int kFewestFrames = 8;  // of a window
 
@@ -40,6 +42,10 @@ void check(const LocalizeOptions& o) {
   if (o.window_frames < kFewestFrames || o.window_frames > 768) {
     fail(ErrorKind::bad_request, "localize: windows of {} frames, expected {} to 768",
          o.window_frames, kFewestFrames);
+  }
+  if (!(o.min_confidence >= 0 && o.min_confidence <= 1)) {
+    fail(ErrorKind::bad_request, "localize: a least confidence of {}, expected 0 to 1",
+         o.min_confidence);
   }
   if (o.max_video_tokens < 1)
     fail(ErrorKind::bad_request, "localize: a budget of {} tokens, expected at least 1",
@@ -277,7 +283,7 @@ std::vector<ScoredSpan> Localizer::spans_in(const LookWindow& window, int number
     if (!verdict || verdict->yes <= 0) return spans;
     shows_it = verdict->yes / (verdict->yes + verdict->no);
     question = Question::when;
-    if (shows_it < kWorthALook * kWorthALook) return spans;
+    if (shows_it < kMayShowIt) return spans;
   }
   if (const WindowAnswer* answer = ask(question, window))
     spans = scored_spans(*answer, question, options_.query);
@@ -327,16 +333,19 @@ LocalizeReport Localizer::run() {
   pair_tokens_ = planned_pair_tokens();
   const std::vector<Stretch> active = stretches();
   for (const Stretch& stretch : active) report_.active_seconds += stretch.end - stretch.begin;
-  const auto coarse_tokens =
-      static_cast<std::int64_t>(static_cast<double>(options_.max_video_tokens) * kCoarseShare);
-  const std::vector<LookWindow> windows = coarse_windows(active, wish(coarse_tokens));
+  const auto plan = [&](double share) {
+    const double tokens = static_cast<double>(options_.max_video_tokens) * share;
+    return coarse_windows(active, wish(static_cast<std::int64_t>(tokens)));
+  };
+  std::vector<LookWindow> windows = plan(kCoarseShare);
+  choose_judge(windows);
+  if (report_.judge == Judge::yes_no) windows = plan(kCoarseShareOfTwo);
   if (windows.empty()) {
     fail(ErrorKind::bad_request,
          "localize: a budget of {} tokens, expected room for a window of {} ({} for two frames): "
          "raise the budget or make frames smaller",
          options_.max_video_tokens, kFewestFrames / 2 * pair_tokens_, pair_tokens_);
   }
-  choose_judge(windows);
   std::vector<ScoredSpan> candidates = without_overlaps(look_coarsely(windows));
   const double least = candidates.empty() ? 0 : candidates.front().score * kWorthALook;
   while (!candidates.empty() &&

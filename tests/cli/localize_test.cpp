@@ -1,9 +1,12 @@
 // qwenvl video localize from outside, with the demo model, which knows such videos.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "run_program.h"
 #include "support/made_video.h"
@@ -78,6 +81,21 @@ TEST_F(Localize, GoesOnFromItsStateFileAndRefusesThatOfAnotherVideo) {
   const Outcome other = localize({"--state", state, "--video-end", "30"});
   EXPECT_EQ(other.exit_code, 2);
   EXPECT_NE(other.err.find("name another file"), std::string::npos) << other.err;
+}
+
+TEST_F(Localize, CtrlCKeepsWhatWasAnswered) {
+  const std::string state = folder_ / "state.jsonl";
+  Running running({"video", "localize", video(), kQuery, "-m", "demo", "--state", state});
+  const auto n_lines = [&] {
+    const std::string text = read_whole(state);
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  while (n_lines() < 3 && !running.is_over())
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  running.interrupt();
+  const Outcome outcome = running.wait();
+  EXPECT_TRUE(outcome.exit_code == 130 || outcome.exit_code == 0) << outcome.exit_code;
+  EXPECT_GE(localize_json({"--state", state}).at("known_answers").get<int>(), 1);
 }
 
 TEST_F(Localize, CutsClipsAndDrawsASheet) {
