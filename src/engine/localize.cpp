@@ -13,6 +13,7 @@
 #include "engine/localize_state.h"
 #include "engine/look_plan.h"
 #include "engine/media_inputs.h"
+#include "engine/scored_spans.h"
 #include "engine/window_answer.h"
 #include "media/video/signals.h"
 
@@ -50,50 +51,6 @@ void check(const LocalizeOptions& o) {
   if (o.max_video_tokens < 1)
     fail(ErrorKind::bad_request, "localize: a budget of {} tokens, expected at least 1",
          o.max_video_tokens);
-}
-
-bool overlap(const ScoredSpan& a, const ScoredSpan& b) {
-  const double common = std::min(a.end, b.end) - std::max(a.begin, b.begin);
-  return common > 0.3 * std::min(a.end - a.begin, b.end - b.begin);
-}
-
-void sort_by_score(std::vector<ScoredSpan>& spans) {
-  std::stable_sort(spans.begin(), spans.end(),
-                   [](const auto& a, const auto& b) { return a.score > b.score; });
-}
-
-// Of spans that overlap, the best. The best come first.
-std::vector<ScoredSpan> without_overlaps(std::vector<ScoredSpan> spans) {
-  sort_by_score(spans);
-  std::vector<ScoredSpan> out;
-  for (ScoredSpan& span : spans) {
-    const bool is_known = std::any_of(out.begin(), out.end(),
-                                      [&](const auto& other) { return overlap(span, other); });
-    if (!is_known) out.push_back(std::move(span));
-  }
-  return out;
-}
-
-// An event that runs from one window into the next was seen twice: its parts touch, and are told
-// alike.
-std::vector<ScoredSpan> joined(std::vector<ScoredSpan> spans, double gap) {
-  std::stable_sort(spans.begin(), spans.end(),
-                   [](const auto& a, const auto& b) { return a.begin < b.begin; });
-  std::vector<ScoredSpan> out;
-  for (ScoredSpan& span : spans) {
-    const auto same = std::find_if(out.rbegin(), out.rend(), [&](const ScoredSpan& other) {
-      return other.window != span.window && span.begin <= other.end + gap &&
-             likeness(other.description, span.description) > 0.99;
-    });
-    if (same == out.rend()) {
-      out.push_back(std::move(span));
-    } else {
-      same->end = std::max(same->end, span.end);
-      same->score = std::max(same->score, span.score);
-      same->window = span.window;
-    }
-  }
-  return out;
 }
 
 class Localizer {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/scored_spans.h"
 #include "qwenvl/localize.h"
 #include "qwenvl/times.h"
 
@@ -26,13 +27,6 @@ struct WindowAnswer {
 };
 
 WindowAnswer window_answer(const Answer& answer);
-
-struct ScoredSpan {
-  double begin = 0, end = 0;  // seconds of the video
-  double score = 0;           // 0 … 1
-  std::string description;
-  int window = 0;  // where it was seen
-};
 
 // Events of a list, weighed by how near their words are to the query; the answer's interval,
 // weighed by its certainty.
