@@ -50,10 +50,20 @@ Json json_of(const ClipInfo& clip) {
               {"original", {{"width", clip.original_width}, {"height", clip.original_height}}},
               {"processed", {{"width", clip.processed_width}, {"height", clip.processed_height}}},
               {"tokens", clip.n_tokens}};
+  if (clip.max_tokens > 0) out["max_tokens"] = clip.max_tokens;
   if (clip.n_video_frames > 0) {
     out["video"] = {{"frames", clip.n_video_frames}, {"fps", clip.video_fps}};
     out["frame_seconds"] = clip.frame_seconds;
     out["warnings"] = clip.warnings;
+    Json& pairs = out["pairs"] = Json::array();
+    for (const PlannedPair& pair : clip.pairs) {
+      pairs.push_back({{"seconds", pair.seconds},
+                       {"frames", {pair.first, pair.second}},
+                       {"why", name_of(pair.why)},
+                       {"width", pair.width},
+                       {"height", pair.height},
+                       {"tokens", pair.n_tokens}});
+    }
   }
   return out;
 }

@@ -33,5 +33,6 @@ void add_quantize(CLI::App& program, Chosen& chosen);
 void add_tokenize(CLI::App& program, Chosen& chosen);
 void add_video(CLI::App& program, Chosen& chosen);
 void add_video_localize(CLI::App& video, Chosen& chosen);
+void add_video_plan(CLI::App& video, Chosen& chosen);
 
 }  // namespace qwenvl::cli

@@ -157,7 +157,7 @@ Part make_clip(const std::string& source, const MediaOptions& media) {
   if (media.has_video_options()) {
     throw Error(ErrorKind::bad_request,
                 fmt::format("{}: of a folder all pictures are seen; --nframes, --min-frames, "
-                            "--max-frames, --video-start and --video-end are for videos",
+                            "--max-frames, --video-start, --video-end and --sampling are for videos",
                             printable(source)));
   }
   Part part = Part::clip(frames_in(source), media.clip());

@@ -24,25 +24,6 @@ std::optional<std::int64_t> integer_in(const std::string& text) {
   return value;
 }
 
-// CLI11's own Range lets NaN through, and its message shows type limits.
-CLI::Validator between(double low, double high) {
-  const bool is_open = std::isinf(high);
-  const std::string range =
-      is_open ? fmt::format(">= {:g}", low) : fmt::format("{:g} to {:g}", low, high);
-  return CLI::Validator(
-      [low, high, range](std::string& text) {
-        double value = 0;
-        const bool is_number = CLI::detail::lexical_cast(text, value) && std::isfinite(value);
-        if (is_number && value >= low && value <= high) return std::string();
-        return fmt::format("'{}' is not a number {}", text, range);
-      },
-      range);
-}
-
-CLI::Validator at_least(double low) {
-  return between(low, std::numeric_limits<double>::infinity());
-}
-
 // The parser alone would let -1 wrap around.
 CLI::Validator seed_number() {
   return CLI::Validator(
@@ -78,8 +59,6 @@ CLI::Validator byte_size() {
       "");
 }
 
-constexpr std::int64_t kMostPixels = 1'000'000'000'000;
-constexpr std::int64_t kMostFrames = 1'000'000;
 constexpr std::int64_t kMostTokens = 1'000'000'000'000;
 
 EarlyStopping early_stopping(const std::string& name) {
@@ -93,6 +72,25 @@ ComputeType compute_type(const std::string& name) {
 }
 
 }  // namespace
+
+// CLI11's own Range lets NaN through, and its message shows type limits.
+CLI::Validator between(double low, double high) {
+  const bool is_open = std::isinf(high);
+  const std::string range =
+      is_open ? fmt::format(">= {:g}", low) : fmt::format("{:g} to {:g}", low, high);
+  return CLI::Validator(
+      [low, high, range](std::string& text) {
+        double value = 0;
+        const bool is_number = CLI::detail::lexical_cast(text, value) && std::isfinite(value);
+        if (is_number && value >= low && value <= high) return std::string();
+        return fmt::format("'{}' is not a number {}", text, range);
+      },
+      range);
+}
+
+CLI::Validator at_least(double low) {
+  return between(low, std::numeric_limits<double>::infinity());
+}
 
 CLI::Validator whole(std::int64_t low, std::int64_t high) {
   const bool is_open = high >= std::numeric_limits<int>::max();
@@ -236,87 +234,6 @@ void add_engine_options(CLI::App& command, EngineOptions& options) {
       ->check(CLI::IsMember({"torchcodec", "decord"}))
       ->capture_default_str()
       ->group(reference);
-}
-
-namespace {
-
-void add_clip_options(CLI::App& command, ClipOptions& options) {
-  const std::string group = "Videos and clips (folders of pictures)";
-  CLI::Option* fps =
-      command
-          .add_option("--fps", options.fps,
-                      "Frames seen of each second of a video; of a folder: the rate at which they "
-                      "were taken; unset: 2")
-          ->check(between(1e-5, 1e5))
-          ->group(group);
-  command.add_option("--nframes", options.n_frames, "Frames seen of a video, made even")
-      ->check(whole(2, kMostFrames))
-      ->excludes(fps)
-      ->group(group);
-  command.add_option("--min-frames", options.min_frames, "Fewest frames seen of a video; unset: 4")
-      ->check(whole(1, kMostFrames))
-      ->group(group);
-  command.add_option("--max-frames", options.max_frames, "Most frames seen of a video; unset: 768")
-      ->check(whole(2, kMostFrames))
-      ->group(group);
-  command
-      .add_option("--video-start", options.video_start, "The part of a video that is seen, from …")
-      ->check(at_least(0))
-      ->type_name("SECONDS")
-      ->group(group);
-  command.add_option("--video-end", options.video_end, "… to here")
-      ->check(at_least(0))
-      ->type_name("SECONDS")
-      ->group(group);
-  command
-      .add_option("--total-pixels", options.total_pixels,
-                  "Shrink the frames of long clips: to twice this divided by their number")
-      ->check(whole(1, kMostPixels))
-      ->group(group);
-}
-
-}  // namespace
-
-void add_media_options(CLI::App& command, MediaOptions& options) {
-  const std::string group = "Picture sizes (of all pictures and frames; unset: the usual limits)";
-  PictureOptions& size = options.pictures;
-  command.add_option("--min-pixels", size.min_pixels, "Enlarge pictures below this")
-      ->check(whole(1, kMostPixels))
-      ->group(group);
-  command.add_option("--max-pixels", size.max_pixels, "Shrink pictures above this")
-      ->check(whole(1, kMostPixels))
-      ->group(group);
-  auto* height = command.add_option("--resized-height", size.resized_height, "Ask for this size …")
-                     ->check(whole(1, 65535))
-                     ->group(group);
-  auto* width = command
-                    .add_option("--resized-width", size.resized_width,
-                                "… rounded to the model's grid of 28 pixels")
-                    ->check(whole(1, 65535))
-                    ->group(group);
-  height->needs(width);
-  width->needs(height);
-
-  add_clip_options(command, options.clips);
-}
-
-ClipOptions MediaOptions::clip() const {
-  ClipOptions out = clips;
-  out.frame = pictures;
-  return out;
-}
-
-bool MediaOptions::has_video_options() const {
-  return clips.n_frames || clips.min_frames || clips.max_frames || clips.video_start ||
-         clips.video_end;
-}
-
-bool MediaOptions::chooses_frames() const {
-  return clips.n_frames || clips.min_frames || clips.max_frames;
-}
-
-bool MediaOptions::has_clip_options() const {
-  return clips.fps || clips.total_pixels || has_video_options();
 }
 
 Sampling SamplingOptions::resolved() const {

@@ -17,6 +17,10 @@ inline constexpr const char* kModelVariable = "QWENVL_MODEL";
 // Accepts whole numbers from `low` to `high`; help and messages call a range as wide as int open.
 CLI::Validator whole(std::int64_t low, std::int64_t high = std::numeric_limits<int>::max());
 
+// Accepts finite numbers in this range.
+CLI::Validator between(double low, double high);
+CLI::Validator at_least(double low);
+
 // Refuses "": more likely a variable that was never set than the wish for the default.
 CLI::Validator model_name();
 // --model with its environment variable; "" when neither is given (model_choice.h goes on).
@@ -32,7 +36,9 @@ void add_engine_options(CLI::App& command, EngineOptions& options);
 // Sizes of all pictures and frames of a request, and what is known about its clips.
 struct MediaOptions {
   PictureOptions pictures;
-  ClipOptions clips;  // but for the sizes of frames, which are those of pictures
+  ClipOptions clips;  // but for the sizes of frames, which are those of pictures, and `dynamic`
+  bool is_dynamic = false;
+  DynamicSampling dynamic;
 
   ClipOptions clip() const;
   bool has_clip_options() const;

@@ -2,11 +2,14 @@
 #include "reply.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace qwenvl::cli {
 
@@ -68,6 +71,27 @@ Reply read_reply(EventStream& stream, Progress& progress,
   return reply;
 }
 
+namespace {
+
+// "12 pairs of frames (4 motion, 8 text), 308x308 to 448x448, of at most 4096 tokens"; "" where
+// they are spaced evenly.
+std::string moments_of(const ClipInfo& clip) {
+  std::map<Moment, int> counts;
+  for (const PlannedPair& pair : clip.pairs) ++counts[pair.why];
+  if (counts.empty() || (counts.size() == 1 && counts.begin()->first == Moment::even)) return "";
+  std::vector<std::string> words;
+  for (const auto& [moment, n] : counts) words.push_back(fmt::format("{} {}", n, name_of(moment)));
+  const auto [small, large] = std::minmax_element(
+      clip.pairs.begin(), clip.pairs.end(),
+      [](const PlannedPair& a, const PlannedPair& b) { return a.n_tokens < b.n_tokens; });
+  const auto size = [](const PlannedPair& p) { return fmt::format("{}x{}", p.width, p.height); };
+  return fmt::format("{} pairs of frames ({}), {}{}, of at most {} tokens", clip.pairs.size(),
+                     fmt::join(words, ", "), size(*small),
+                     size(*small) == size(*large) ? "" : " to " + size(*large), clip.max_tokens);
+}
+
+}  // namespace
+
 void report_media(const Answer& answer, KnownMedia known) {
   for (std::size_t i = known.n_pictures; i < answer.pictures.size(); ++i) {
     const PictureInfo& p = answer.pictures[i];
@@ -79,6 +103,8 @@ void report_media(const Answer& answer, KnownMedia known) {
     note(fmt::format("{}: {} frames of {}x{}, {:g} a second: {:g} s, seen as {}x{} ({} tokens)",
                      printable(c.name), c.n_frames, c.original_width, c.original_height, c.fps,
                      c.seconds, c.processed_width, c.processed_height, c.n_tokens));
+    if (const std::string why = moments_of(c); !why.empty())
+      note(fmt::format("{}: {}", printable(c.name), why));
     for (const std::string& warning : c.warnings)
       note(fmt::format("{}: {}", printable(c.name), printable(warning)));
   }

@@ -33,6 +33,8 @@ struct DynamicSampling {
   double motion_threshold = 0.01;
   double text_threshold = 0.12;     // of blocks that are complete within a second
   double change_threshold = 0.005;  // below it, nothing happens: stillness above 1 - this
+
+  bool operator==(const DynamicSampling&) const = default;
 };
 
 // Why a pair of frames was chosen; `even`: as any other, at one rate.

@@ -10,7 +10,9 @@ namespace {
 // Less than this share of the picture is noise of the camera or the encoder.
 constexpr double kLeastShare = 0.0015;
 constexpr double kMarginSeconds = 1;  // of quiet before and after what changes
-constexpr double kQuietSeconds = 3;   // a window that is long enough ends in quiet as long as this
+// A window that is long enough ends in quiet as long as this. Shorter quiet may be a thing that
+// stands still between coming and going.
+constexpr double kQuietSeconds = 6;
 constexpr double kLowestPart = 0.125;  // of the wished rate
 
 double longest(const LookWish& wish, double fps) { return wish.most_frames / fps; }

@@ -242,9 +242,10 @@ std::vector<VisionInput> MediaInputs::prepare_video(const Clip& clip, std::int64
     info.seconds = info.n_frames / info.fps;
   } else {
     info.seconds = seconds_seen(index, sampled.schedule);
-    info.fps = info.n_frames / info.seconds;
+    info.fps = info.seconds > 0 ? info.n_frames / info.seconds : 0;
   }
 
+  sampled.reader().forget_losses();  // of measuring, and of other requests
   FrameStream frames(sampled.reader(), sampled.schedule);
   std::vector<VisionInput> inputs = model_.prepare_clip(
       info.n_frames, [&](std::int64_t) { return frames.next(); }, sampled.wish, preprocess_);

@@ -90,8 +90,11 @@ SignalTrack Video::State::signals_of(std::optional<double> begin_seconds,
 }
 
 void Video::State::measure(const VideoProgress& progress) {
-  if (track) return;
-  track = measure_signals(*reader, {}, {}, {}, progress);
+  if (!track) track = measure_signals(*reader, {}, {}, {}, progress);
+}
+
+void Video::State::tell_signals() {
+  if (!signals.seconds.empty()) return;
   for (const MeasuredMoment& moment : track->moments) {
     signals.seconds.push_back(reader->index().seconds[moment.frame]);
     signals.cut.push_back(static_cast<float>(share_of(moment.cut)));
@@ -105,6 +108,7 @@ const VideoSignals& Video::signals(const VideoProgress& progress) {
   guarded([&] {
     const std::lock_guard lock(state_->mutex);
     state_->measure(progress);
+    state_->tell_signals();
   });
   return state_->signals;
 }

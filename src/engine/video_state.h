@@ -17,11 +17,12 @@ struct Video::State {
   std::unique_ptr<VideoReader> reader;
   VideoFacts facts;
   std::optional<SignalTrack> track;  // of the whole video, once it is measured
-  VideoSignals signals;              // the same, for people
+  VideoSignals signals;              // the same, for people who asked
 
   // With the mutex held. Measures what is asked for; the whole, once.
   SignalTrack signals_of(std::optional<double> begin_seconds, std::optional<double> end_seconds);
   void measure(const VideoProgress& progress);
+  void tell_signals();
 };
 
 }  // namespace qwenvl

@@ -244,7 +244,10 @@ const Refusal kRefusals[] = {
      "mixed: clip: frame 2 is 60×90"},
     {"NoFramesASecond", {"FOLDER/mixed", "--fps", "0"}, 2, "--fps"},
     {"NanFramesASecond", {"FOLDER/mixed", "--fps", "nan"}, 2, "'nan' is not a number"},
-    {"FramesASecondOfAPicture", {"PHOTO", "--fps", "2"}, 2, "--total-pixels and the like do nothing without a clip"},
+    {"FramesASecondOfAPicture",
+     {"PHOTO", "--fps", "2"},
+     2,
+     "--total-pixels and the like do nothing without a clip"},
     {"TooFewPixelsForAFrame",
      {"FOLDER/mixed", "--max-pixels", "50176"},
      2,
@@ -313,6 +316,30 @@ const Refusal kRefusals[] = {
 
 INSTANTIATE_TEST_SUITE_P(Table, AskRefuses, ::testing::ValuesIn(kRefusals),
                          [](const auto& info) { return std::string(info.param.name); });
+
+TEST_F(Ask, SamplesAVideoByWhatHappensAndTellsWhatWasChosenWhy) {
+  const std::string clip = std::string(QWENVL_TEST_DATA) + "/golden/video/clips/ten_minutes.mkv";
+  const Json out = ask_json({clip, "When?", "--sampling", "dynamic", "--max-video-tokens", "80",
+                             "--min-pixels", "3136", "--max-pixels", "12544"});
+  const Json& info = out.at("clips").at(0);
+  EXPECT_EQ(info.at("max_tokens"), 80);
+  EXPECT_LE(info.at("tokens").get<int>(), 80);
+  int n_tokens = 0;
+  for (const Json& pair : info.at("pairs")) {
+    n_tokens += pair.at("tokens").get<int>();
+    EXPECT_NE(pair.at("why"), "");
+  }
+  EXPECT_EQ(info.at("tokens"), n_tokens);
+}
+
+TEST_F(Ask, RefusesOptionsThatWouldDoNothingForAVideo) {
+  const std::string clip = std::string(QWENVL_TEST_DATA) + "/golden/video/clips/fps_25.mp4";
+  const Outcome rates = ask({clip, "When?", "--cut-fps", "5"});
+  EXPECT_NE(rates.exit_code, 0);
+  EXPECT_NE(rates.err.find("do nothing without --sampling dynamic"), std::string::npos);
+  const Outcome both = ask({clip, "When?", "--sampling", "dynamic", "--fps", "5"});
+  EXPECT_NE(both.err.find("uniform sampling"), std::string::npos) << both.err;
+}
 
 }  // namespace
 }  // namespace qwenvl::testing

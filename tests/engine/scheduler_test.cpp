@@ -236,6 +236,7 @@ TEST(FailingSteps, AFailingPictureFailsItsJob) {
   Parts parts(40);
   auto job = parts.job(20, 30, 1, 1);
   job->media.emplace_back();
+  job->media[0].grid = {1, 2, 2};
   job->media[0].n_tokens = 1;
   EXPECT_EQ(parts.run(std::move(job)), "out_of_memory: memory: the system refused an allocation");
   EXPECT_EQ(parts.run(parts.job(20, 30, 1, 1)), "");

@@ -1,4 +1,7 @@
 // Videos through the public engine: generations of the reference, and what is reported.
+#include <atomic>
+#include <thread>
+
 #include "engine/tiny_engine.h"
 #include "support/golden.h"
 
@@ -100,6 +103,184 @@ TEST(Video, ThatCannotBeServedIsRefusedInOneClearLine) {
   };
   for (const auto& [request, message] : cases)
     EXPECT_TRUE(contains(error_of_request(tiny_engine(), request), message)) << message;
+}
+
+// ---- open videos, budgets, dynamic sampling ----------------------------------------------------
+
+Request ask_about_video(std::shared_ptr<Video> video, const ClipOptions& options = {}) {
+  Request request = ask_about_video(std::string(), options);
+  request.messages[0].parts[0].video.video = std::move(video);
+  return request;
+}
+
+std::vector<float> logits_of(Engine& engine, Request request) {
+  request.want_first_logits = true;
+  request.sampling.max_new_tokens = 1;
+  return events_of(engine.submit(request)).back().first_logits;
+}
+
+TEST(OpenVideo, KnowsItsFactsAndWhenItsFramesAreShown) {
+  const auto video = Video::open(clip_path("fps_25.mp4"));
+  EXPECT_EQ(video->facts().codec, "h264");
+  EXPECT_EQ(video->facts().average_fps, 25);
+  ASSERT_EQ(video->frame_seconds().size(), static_cast<std::size_t>(video->facts().n_frames));
+  EXPECT_DOUBLE_EQ(video->frame_seconds()[5], 0.2);
+  EXPECT_TRUE(contains(error_of([] { Video::open(clip_path("gone.mp4")); }), "gone.mp4"));
+  EXPECT_TRUE(
+      contains(error_of([] { Video::open(clip_path("fps_25.mp4"), {.reader = "eyes"}); }), "eyes"));
+}
+
+TEST(OpenVideo, GivesTheSameAnswersAsItsFileInAnyOrderOfWindows) {
+  const auto video = Video::open(clip_path("fps_25.mp4"));
+  for (const double start : {0.4, 0.0, 0.8}) {
+    ClipOptions options;
+    options.n_frames = 4;
+    options.video_start = start, options.video_end = start + 0.6;
+    EXPECT_EQ(logits_of(tiny_engine(), ask_about_video(video, options)),
+              logits_of(tiny_engine(), ask_about_video(clip_path("fps_25.mp4"), options)))
+        << start;
+  }
+}
+
+TEST(OpenVideo, MayBeUsedByManyThreadsAtOnce) {
+  const auto video = Video::open(clip_path("fps_25.mp4"));
+  const auto expected = tiny_engine().prompt_ids(ask_about_video(video));
+  std::vector<std::thread> threads;
+  std::atomic<int> n_right = 0;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      n_right += tiny_engine().prompt_ids(ask_about_video(video)) == expected;
+      n_right += !video->signals().seconds.empty();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(n_right, 8);
+}
+
+TEST(OpenVideo, ExcludesOtherSources) {
+  Request request = ask_about_video(Video::open(clip_path("fps_25.mp4")));
+  request.messages[0].parts[0].video.source = clip_path("fps_10.mp4");
+  EXPECT_TRUE(contains(error_of_request(tiny_engine(), request), "expected one of them"));
+}
+
+TEST(OpenVideo, WindowsThatOverlapShareTheFeaturesOfTheirPairs) {
+  const auto video = Video::open(clip_path("fps_25.mp4"));
+  ASSERT_GE(video->facts().n_frames, 30);
+  const auto window = [&](std::int64_t first) {  // 16 frames of the video, all of them
+    ClipOptions options;
+    options.n_frames = 16;
+    options.video_start = static_cast<double>(first) / 25 - 0.001;
+    options.video_end = static_cast<double>(first + 15) / 25 + 0.001;
+    return ask_about_video(video, options);
+  };
+  // Progress steps by as many pairs as go through a layer together.
+  const auto encoded = [](Engine& engine, const Request& request) {
+    std::vector<std::int64_t> steps;
+    std::int64_t before = 0;
+    for (const Event& event : events_of(engine.submit(request))) {
+      if (event.stage != "encode") continue;
+      if (before > 0) steps.push_back(event.done - before);
+      before = event.done;
+    }
+    return steps;
+  };
+  const std::size_t n_layers = 5;
+  Engine engine = Engine::open(tiny_options()), fresh = Engine::open(tiny_options());
+  EXPECT_EQ(encoded(engine, window(0)), std::vector<std::int64_t>(n_layers - 1, 8));
+  EXPECT_EQ(encoded(engine, window(0)), std::vector<std::int64_t>());
+  EXPECT_EQ(encoded(engine, window(4)), std::vector<std::int64_t>(n_layers - 1, 2));
+  EXPECT_EQ(logits_of(engine, window(4)), logits_of(fresh, window(4)));
+}
+
+DynamicSampling all_alike(double fps) {
+  DynamicSampling d;
+  d.cut_fps = d.motion_fps = d.text_fps = d.calm_fps = d.still_fps = fps;
+  return d;
+}
+
+TEST(DynamicSampling, WithOneRateIsUniformSamplingBitForBit) {
+  for (const char* name : {"fps_25.mp4", "vfr.mp4", "fps_59_94.mp4"}) {
+    for (const double fps : {2.0, 5.0}) {
+      ClipOptions uniform, dynamic;
+      uniform.fps = fps;
+      uniform.min_frames = 2;
+      dynamic.dynamic = all_alike(fps);
+      const Request a = ask_about_video(clip_path(name), uniform),
+                    b = ask_about_video(clip_path(name), dynamic);
+      const Answer answer_a = collect(tiny_engine().submit(a)),
+                   answer_b = collect(tiny_engine().submit(b));
+      if (answer_a.clips[0].n_frames < 4) continue;  // min_frames of dynamic sampling is 4
+      EXPECT_EQ(answer_a.clips[0].frame_seconds, answer_b.clips[0].frame_seconds) << name;
+      EXPECT_EQ(tiny_engine().prompt_ids(a), tiny_engine().prompt_ids(b)) << name;
+      EXPECT_EQ(logits_of(tiny_engine(), a), logits_of(tiny_engine(), b)) << name;
+    }
+  }
+}
+
+TEST(DynamicSampling, KeepsItsBudgetAndReportsEachPair) {
+  ClipOptions options;
+  options.dynamic = DynamicSampling();
+  options.max_tokens = 60;
+  const Request request = ask_about_video(clip_path("ten_minutes.mkv"), options);
+  const ClipInfo clip = collect(tiny_engine().submit(request)).clips.at(0);
+  EXPECT_LE(clip.n_tokens, 60);
+  EXPECT_EQ(clip.max_tokens, 60);
+  ASSERT_EQ(clip.pairs.size() * 2, clip.frame_seconds.size());
+  int sum = 0;
+  for (std::size_t i = 0; i < clip.pairs.size(); ++i) {
+    sum += clip.pairs[i].n_tokens;
+    EXPECT_EQ(clip.pairs[i].seconds, clip.frame_seconds[2 * i]);
+  }
+  EXPECT_EQ(sum, clip.n_tokens);
+  const VideoPlan plan = tiny_engine().plan(request.messages[0].parts[0].video);
+  EXPECT_EQ(plan.n_tokens, clip.n_tokens);
+  EXPECT_EQ(plan.pairs.size(), clip.pairs.size());
+}
+
+TEST(DynamicSampling, WithoutABudgetTakesWhatTheContextLeaves) {
+  EngineOptions engine_options = tiny_options();
+  engine_options.max_context_tokens = 400;
+  Engine engine = Engine::open(engine_options);
+  ClipOptions options;
+  options.dynamic = all_alike(25);
+  Request request = ask_about_video(clip_path("fps_25.mp4"), options);
+  request.sampling.max_new_tokens = 100;
+  const Answer answer = collect(engine.submit(request));
+  const std::int64_t n_text = answer.usage.prompt_tokens - answer.usage.picture_tokens;
+  EXPECT_LE(answer.usage.prompt_tokens + 100, 400);
+  EXPECT_NEAR(static_cast<double>(answer.clips[0].max_tokens),
+              static_cast<double>(400 - 100 - n_text), 2);
+}
+
+TEST(DynamicSampling, RefusesWhatItCannotServe) {
+  ClipOptions rate, budget, context;
+  rate.dynamic = budget.dynamic = context.dynamic = DynamicSampling();
+  rate.fps = 2;
+  budget.max_tokens = 1;
+  EXPECT_TRUE(contains(
+      error_of_request(tiny_engine(), ask_about_video(clip_path("fps_25.mp4"), rate)), "uniform"));
+  EXPECT_TRUE(contains(
+      error_of_request(tiny_engine(), ask_about_video(clip_path("fps_25.mp4"), budget)), "budget"));
+  Request long_answer = ask_about_video(clip_path("fps_25.mp4"), context);
+  long_answer.sampling.max_new_tokens = 1 << 20;
+  EXPECT_TRUE(contains(error_of_request(tiny_engine(), long_answer), "no room for it"));
+  Request list = ask("What moves?", 2);
+  list.messages[0].parts.push_back(Part::clip({{picture_path("rings.png"), {}, {}}}, context));
+  EXPECT_TRUE(contains(error_of_request(tiny_engine(), list), "dynamic sampling"));
+}
+
+TEST(Video, KeepsABudgetOfTokensInUniformSampling) {
+  ClipOptions options;
+  options.n_frames = 8;
+  options.max_tokens = 20;
+  const ClipInfo clip =
+      collect(tiny_engine().submit(ask_about_video(clip_path("fps_25.mp4"), options))).clips.at(0);
+  EXPECT_LE(clip.n_tokens, 20);
+  EXPECT_EQ(clip.n_frames, 8);
+  options.max_tokens = 3;
+  EXPECT_TRUE(
+      contains(error_of_request(tiny_engine(), ask_about_video(clip_path("fps_25.mp4"), options)),
+               "expected at most the 3 of max_tokens"));
 }
 
 }  // namespace

@@ -21,6 +21,7 @@ seeds() {
     config_fuzz) find tests/golden -name '*config*.json' -size -64k 2>/dev/null ;;
     image_fuzz) find tests/golden tests/media -size -64k \( -name '*.jpg' -o -name '*.jpeg' -o -name '*.png' \
       -o -name '*.webp' -o -name '*.gif' -o -name '*.bmp' -o -name '*.tif' -o -name '*.tiff' \) 2>/dev/null ;;
+    video_fuzz) find tests/golden/video/clips -type f -size -8k 2>/dev/null ;;
     tokenizer_fuzz) find tests/golden \( -name 'tokenizer*.json' -o -name '*.txt' \) -size -64k 2>/dev/null ;;
   esac || true
   find "tests/fuzz/seeds/${1%_fuzz}" -type f 2>/dev/null || true

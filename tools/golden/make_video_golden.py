@@ -19,6 +19,7 @@ import qwen_vl_utils.vision_process as reference
 import torch
 import torchcodec
 from model_clips import PUBLISHED, VIDEOS, sha, stable
+from PIL import Image
 from reference import GOLDEN, HEADER, check_versions, load_model, load_processor, write_cases
 from torchcodec.decoders import VideoDecoder
 from transformers import Qwen2VLVideoProcessor
@@ -63,6 +64,18 @@ def described(pixels):
     return {"height": pixels.shape[1], "width": pixels.shape[2], "crc": crcs}
 
 
+def with_pillow(path):
+    with Image.open(path) as file:
+        pixels, seconds, end = [], [], 0
+        for k in range(file.n_frames):
+            file.seek(k)
+            pixels.append(numpy.array(file.convert("RGB")))
+            seconds.append(end / 1000)
+            end += file.info["duration"]
+    facts = {"n_frames": len(pixels), "average_fps": len(pixels) / (end / 1000)}
+    return {**facts, "seconds": seconds, **described(numpy.stack(pixels))}
+
+
 READERS = {"torchcodec": with_torchcodec, "decord": with_decord}
 # decord 0.6 counts the frames that an edit list hides, may wait forever where there are no times,
 # and fails to turn pictures.
@@ -75,6 +88,9 @@ NOT_FOR_TORCHCODEC = {"no_times.h264", "negative.mkv"}
 def make_readers():
     stored = []
     for path in sorted(VIDEOS.iterdir()):
+        if path.suffix == ".webp":  # the others cannot
+            stored.append({"clip": path.name, "reader": "pillow", **with_pillow(path)})
+            continue
         for reader, read in READERS.items():
             refused = NOT_FOR_DECORD if reader == "decord" else NOT_FOR_TORCHCODEC
             if path.name not in refused | {"only_sound.m4a"}:
@@ -170,7 +186,12 @@ def sample_case(clip, options, reader="torchcodec", rule="qwen_vl_utils"):
 
 
 def sample_cases():
-    unread = NOT_FOR_TORCHCODEC | {"only_sound.m4a", "one_frame.mp4", "decoding_times.avi"}
+    unread = NOT_FOR_TORCHCODEC | {
+        "only_sound.m4a",
+        "one_frame.mp4",
+        "animation.webp",
+        "decoding_times.avi",
+    }
     unread |= {"mpeg2.mpg", "transport.ts"}
     for path in sorted(VIDEOS.iterdir()):
         if path.name not in unread:

@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import av
 import numpy
+from PIL import Image
 
 EXACT = {"fflags": "+bitexact"}
 X264 = {"threads": "1", "preset": "veryslow", "x264-params": "threads=1", "crf": "30"}
@@ -37,13 +38,33 @@ def still(k, width, height):
 # ---- encoding --------------------------------------------------------------------------------
 
 
-def write(path, times, codec="libx264", size=(64, 48), rate=25, base=None, pixels="yuv420p",
-          draw=moving, options=None, container=None, tags=None, sound=False, format=None):
+def write(
+    path,
+    times,
+    codec="libx264",
+    size=(64, 48),
+    rate=25,
+    base=None,
+    pixels="yuv420p",
+    draw=moving,
+    options=None,
+    container=None,
+    tags=None,
+    sound=False,
+    format=None,
+):
     """Encodes one frame for each of `times` (in units of `base`, seconds)."""
     base = base or Fraction(1) / Fraction(rate)
     file = av.open(str(path), "w", format=format, options={**EXACT, **(container or {})})
-    stream = file.add_stream(codec, rate=Fraction(rate), options={
-        "flags": "+bitexact", **(X264 if codec == "libx264" else {"threads": "1"}), **(options or {})})
+    stream = file.add_stream(
+        codec,
+        rate=Fraction(rate),
+        options={
+            "flags": "+bitexact",
+            **(X264 if codec == "libx264" else {"threads": "1"}),
+            **(options or {}),
+        },
+    )
     stream.width, stream.height = size
     stream.pix_fmt = pixels
     stream.codec_context.time_base = base
@@ -72,6 +93,17 @@ def write_sound(file, stream, seconds):
     frame.sample_rate, frame.pts = 8000, 0
     file.mux(stream.encode(frame))
     file.mux(stream.encode(None))
+
+
+def webp_animation(path):
+    """Uneven durations; parts of the canvas change and some of it is transparent."""
+    frames = []
+    for k in range(9):
+        picture = Image.fromarray(moving(k, 48, 36).astype(numpy.uint8)).convert("RGBA")
+        picture.putalpha(Image.new("L", picture.size, 255 if k % 3 else 200))
+        frames.append(picture)
+    durations = [40 + 20 * (k % 4) for k in range(9)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, lossless=True)
 
 
 def only_sound(path):
@@ -158,6 +190,7 @@ def make_codecs(folder):
     write(folder / "rgb.mkv", range(12), "ffv1", rate=6, pixels="bgr0")
     write(folder / "gray.mkv", range(12), "ffv1", rate=6, pixels="gray")
     write(folder / "animation.gif", range(12), "gif", rate=10, pixels="rgb8")
+    webp_animation(folder / "animation.webp")
     write(folder / "wide.mp4", range(30), size=(352, 96), rate=10)
     write(folder / "large.mp4", range(40), size=(480, 272), rate=20)
 

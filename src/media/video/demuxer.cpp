@@ -229,10 +229,9 @@ bool Demuxer::read(AVPacket& packet) {
   for (int n_failures = 0; n_failures < kMostReadFailures;) {
     av_packet_unref(&packet);
     const int status = av_read_frame(format_.get(), &packet);
-    if (status == AVERROR(ENOMEM)) throw std::bad_alloc();
     if (status == AVERROR_EOF) return false;
-    if (status < 0) {
-      ++n_failures;  // some containers find their way again
+    if (status < 0) {  // also for memory: packets that claim more than prepare_ffmpeg() permits
+      ++n_failures;    // some containers find their way again
       ++n_damaged_places_;
     } else if (packet.stream_index == stream_) {
       return true;

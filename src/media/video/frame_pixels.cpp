@@ -40,10 +40,6 @@ std::vector<std::uint8_t> turned(const std::vector<std::uint8_t>& from, int heig
   return out;
 }
 
-int chroma_filter(ReaderStyle style) {
-  return style == ReaderStyle::torchcodec ? SWS_BICUBIC : SWS_BILINEAR;
-}
-
 // Whether the first plane is the luma, a byte for each pixel.
 bool has_plain_luma(const AVFrame& frame) {
   const AVPixFmtDescriptor* format = av_pix_fmt_desc_get(static_cast<AVPixelFormat>(frame.format));
@@ -52,6 +48,10 @@ bool has_plain_luma(const AVFrame& frame) {
                                    AV_PIX_FMT_FLAG_FLOAT | AV_PIX_FMT_FLAG_BAYER;
   return format && (format->flags & kOther) == 0 && format->comp[0].plane == 0 &&
          format->comp[0].step == 1 && format->comp[0].depth == 8;
+}
+
+int chroma_filter(ReaderStyle style) {
+  return style == ReaderStyle::torchcodec ? SWS_BICUBIC : SWS_BILINEAR;
 }
 
 }  // namespace

@@ -12,7 +12,6 @@
 namespace qwenvl {
 namespace {
 
-constexpr double kFullDetailShare = 0.25;  // of the rates, above which text keeps its detail
 constexpr int kBisections = 40;
 constexpr double kHighestFps = 1e4, kMostDetail = 64;
 
@@ -87,7 +86,7 @@ class Planner {
   PlannedFrames uneven() const;
 
  private:
-  Allotment allot(double share) const;
+  Allotment allot(double share, double detail) const;
   Allotment few_events() const;
   void add_cost(const Segment& segment, std::int64_t n, Allotment& out) const;
   bool fits(const Allotment& a) const {
@@ -150,10 +149,10 @@ void Planner::add_cost(const Segment& segment, std::int64_t n, Allotment& out) c
   out.n_tokens += n * budget_.pair_tokens(segment.kind == Moment::text ? out.detail : 1);
 }
 
-Allotment Planner::allot(double share) const {
+Allotment Planner::allot(double share, double detail) const {
   Allotment out;
+  out.detail = detail;
   out.pairs.reserve(segments_.size());
-  out.detail = 1 + (wish_.text_detail - 1) * std::min(1.0, share / kFullDetailShare);
   double owed = 0;  // fractions of pairs that calm segments did not get
   for (const Segment& segment : segments_) {
     const double wished =
@@ -224,18 +223,24 @@ void Planner::place(const Segment& segment, std::int64_t n, double detail,
   }
 }
 
+// What the whole wish is too much for is given up in this order: density, the detail of text, and
+// only then events.
 PlannedFrames Planner::uneven() const {
-  double share = 1;
-  Allotment allotment = allot(share);
-  if (!fits(allotment)) {
-    double low = 0, high = 1;
-    allotment = allot(low);
-    for (int i = 0; i < kBisections && fits(allotment); ++i) {
+  const auto most = [&](double low, double high, const auto& make) {
+    for (int i = 0; i < kBisections; ++i) {
       const double middle = (low + high) / 2;
-      (fits(allot(middle)) ? low : high) = middle;
+      (fits(make(middle)) ? low : high) = middle;
     }
-    share = low;
-    allotment = allot(low);
+    return low;
+  };
+  double share = 1;
+  Allotment allotment = allot(1, wish_.text_detail);
+  if (!fits(allotment) && fits(allot(0, wish_.text_detail))) {
+    share = most(0, 1, [&](double s) { return allot(s, wish_.text_detail); });
+    allotment = allot(share, wish_.text_detail);
+  } else if (!fits(allotment)) {
+    share = 0;
+    allotment = allot(0, most(1, wish_.text_detail, [&](double d) { return allot(0, d); }));
   }
   PlannedFrames out;
   out.n_events = n_events();

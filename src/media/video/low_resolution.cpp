@@ -113,6 +113,20 @@ double BlockDifferences::share_above(double level) const {
   return static_cast<double>(n) / static_cast<double>(blocks.size());
 }
 
+void BlockDifferences::forgive_shift(const CellImage& now, double cells) {
+  std::vector<int> slopes(now.values.size());
+  for (int y = 0; y + 1 < now.height; ++y) {
+    for (int x = 0; x + 1 < now.width; ++x) {
+      slopes[static_cast<std::size_t>(y) * now.width + x] = std::max(
+          std::abs(now.at(y, x + 1) - now.at(y, x)), std::abs(now.at(y + 1, x) - now.at(y, x)));
+    }
+  }
+  std::vector<float> roughness(blocks.size());
+  add_to_blocks(now, slopes, roughness);
+  for (std::size_t b = 0; b < blocks.size(); ++b)
+    blocks[b] -= static_cast<float>(cells) * roughness[b];
+}
+
 BlockDifferences differences(const CellImage& before, const CellImage& now) {
   const std::size_t n = static_cast<std::size_t>(n_blocks(now.height)) * n_blocks(now.width);
   BlockDifferences out{std::vector<float>(n), 0};

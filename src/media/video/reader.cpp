@@ -41,6 +41,7 @@ class FfmpegReader final : public VideoReader {
     return pixels_.luma(*current_.pixels, height, width);
   }
   std::vector<std::string> warnings() const override;
+  void forget_losses() override { n_lost_ = 0; }
 
  private:
   struct Decoded {

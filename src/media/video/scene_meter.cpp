@@ -10,10 +10,13 @@ namespace {
 
 constexpr double kCutLevel = 10;       // grey levels: a block that differs less is the same
 constexpr double kSuspectShare = 0.2;  // of blocks in place: below it no cut is looked for
-constexpr double kPendingCut = 0.3;    // strength from which a moment may begin a scene
+constexpr double kNewScene = 0.3;      // strength from which what was before does not count
+constexpr double kPendingCut = 0.12;   // the same, from which a flash may have begun
 constexpr double kUsualWeight = 0.1;   // of the newest moment in usual_strength_
 constexpr double kNoiseFactor = 2.5, kMostNoise = 6;
 constexpr std::size_t kNoiseSteps = 24;
+// Cells that the picture may shift within a step, or a second, and still be calm: slow cameras.
+constexpr double kCalmShift = 0.2;
 constexpr double kLongAgo = 1.0;  // seconds that stillness looks back
 
 std::uint8_t as_byte(double share) {
@@ -40,8 +43,8 @@ bool SceneMeter::withdraw_flashes(const CellImage& cells, double seconds) {
         unmatched_share(pending_[i].before, cells, level) >= kSuspectShare) {
       continue;
     }
-    for (std::size_t j = i; j < pending_.size(); ++j) moments_[pending_[j].moment].cut = 0;
-    moments_.back().cut = 0;
+    for (std::size_t m = pending_[i].moment; m < moments_.size(); ++m)
+      moments_[m].cut = moments_[m].motion = moments_[m].change = 0;
     pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(i) + 1, pending_.end());
     // It stays pending: the end of the flash is no cut, either.
     return true;
@@ -53,13 +56,13 @@ bool SceneMeter::add(const CellImage& cells, double seconds) {
   const bool is_first = last_.values.empty();
   const double strength = is_first ? 0 : strength_of(cells);
   const double excess = std::max(0.0, strength - usual_strength_);
-  const bool is_suspect = excess >= kPendingCut;
+  const bool is_new_scene = excess >= kNewScene;
   moments_.back().cut = as_byte(excess);
-  usual_strength_ += kUsualWeight * ((is_suspect ? usual_strength_ : strength) - usual_strength_);
+  usual_strength_ += kUsualWeight * ((is_new_scene ? usual_strength_ : strength) - usual_strength_);
   const bool is_flash = withdraw_flashes(cells, seconds);
-  if (is_suspect && !is_flash) pending_.push_back({last_, moments_.size() - 1, seconds});
+  if (excess >= kPendingCut && !is_flash) pending_.push_back({last_, moments_.size() - 1, seconds});
   last_ = cells;
-  if (!is_suspect && !is_flash) return is_first;
+  if (!is_new_scene && !is_flash) return is_first;
   // What was before tells nothing about motion from here.
   past_.clear();
   fill_from_last_step(moments_.size() - 1);
@@ -83,11 +86,14 @@ void SceneMeter::learn_noise(double typical, double pixel_noise) {
 void SceneMeter::step(const CellImage& cells, double seconds, double pixel_noise) {
   double motion = 0, change = 0;
   if (!past_.empty()) {
-    const BlockDifferences recent = differences(past_.back().cells, cells);
+    BlockDifferences recent = differences(past_.back().cells, cells);
     learn_noise(recent.typical, pixel_noise);
+    recent.forgive_shift(cells, kCalmShift);
     const double level = std::max(options_.motion_level, kNoiseFactor * noise_);
     motion = recent.share_above(level);
-    change = past_.size() > 1 ? differences(past_.front().cells, cells).share_above(level) : motion;
+    BlockDifferences long_ago = differences(past_.front().cells, cells);
+    long_ago.forgive_shift(cells, kCalmShift);
+    change = long_ago.share_above(level);
   }
   for (std::size_t i = n_stepped_; i < moments_.size(); ++i) {
     moments_[i].motion = as_byte(motion);

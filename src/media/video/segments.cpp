@@ -6,8 +6,9 @@
 namespace qwenvl {
 namespace {
 
-constexpr double kMotionGap = 0.25;       // seconds of rest within one motion
-constexpr double kShortestMotion = 0.15;  // what is shorter is a disturbance
+constexpr double kMotionGap = 0.25;                       // seconds of rest within one motion
+constexpr double kShortestMotion = 0.15;                  // what is shorter is a disturbance
+constexpr double kBurstFactor = 1.5, kBurstExcess = 0.1;  // over the median of a motion
 constexpr double kTextGap = 0.3,
                  kLongestText = 1;  // of blocks that are complete one after the other
 
@@ -31,6 +32,7 @@ class Labels {
   double seconds(std::size_t i) const { return index_.seconds[moments_[i].frame]; }
   void label_scenes();
   void label_motion();
+  void label_bursts(std::size_t first, std::size_t end);
   void label_cuts();
   void label_text();
   void label_around(std::size_t first, std::size_t last, Moment kind);
@@ -65,9 +67,31 @@ void Labels::label_motion() {
     }
     const double until = end < n ? seconds(end) : index_.end_seconds;
     const Moment kind = until - seconds(i) >= kShortestMotion ? Moment::motion : Moment::calm;
+    if (kind == Moment::motion) label_bursts(i, end);
     std::fill(kinds_.begin() + static_cast<std::ptrdiff_t>(i),
               kinds_.begin() + static_cast<std::ptrdiff_t>(end), kind);
     i = end - 1;
+  }
+}
+
+// Within a long motion, what moves much more than usual is an event of its own.
+void Labels::label_bursts(std::size_t first, std::size_t end) {
+  std::vector<std::uint8_t> sorted;
+  for (std::size_t i = first; i < end; ++i) sorted.push_back(moments_[i].motion);
+  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
+  std::nth_element(sorted.begin(), middle, sorted.end());
+  const double least = std::max(kBurstFactor * share_of(*middle), share_of(*middle) + kBurstExcess);
+  for (std::size_t i = first; i < end; ++i) {
+    if (share_of(moments_[i].motion) < least) continue;
+    std::size_t last = i;
+    for (std::size_t j = i + 1; j < end && seconds(j) - seconds(last) <= kMotionGap; ++j) {
+      if (share_of(moments_[j].motion) >= least) last = j;
+    }
+    if (seconds(last) - seconds(i) >= kShortestMotion) {
+      is_start_[i] = true;
+      if (last + 1 < end) is_start_[last + 1] = true;
+    }
+    i = last;
   }
 }
 

@@ -84,6 +84,8 @@ class VideoReader {
 
   // What was repaired, lost or left as it is, so far; each in one sentence.
   virtual std::vector<std::string> warnings() const = 0;
+  // Frames that are wanted from now on are those of another request.
+  virtual void forget_losses() {}
 };
 
 // Bytes that a video is in: a file on disk, read as it is needed, or memory.

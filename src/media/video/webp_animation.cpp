@@ -84,6 +84,7 @@ class WebpReader final : public VideoReader {
   VideoInfo info_;
   FrameIndex index_;
   std::size_t end_of_frames_ = 0;
+  std::int64_t end_milliseconds_ = 0;  // of the frames listed so far
   std::int64_t n_without_duration_ = 0, n_lost_ = 0;
   AnimationDecoder decoder_;
   Frame canvas_ = owned<Frame>(av_frame_alloc());  // looks at the decoder's, which it does not own
@@ -102,8 +103,9 @@ void WebpReader::check_size(const VideoLimits& limits) const {
 
 void WebpReader::add_frame(const WebPIterator& frame) {
   if (frame.duration <= 0) ++n_without_duration_;
-  index_.seconds.push_back(index_.end_seconds);
-  index_.end_seconds += (frame.duration > 0 ? frame.duration : kUsualMilliseconds) / 1000.0;
+  index_.seconds.push_back(static_cast<double>(end_milliseconds_) / 1000);
+  end_milliseconds_ += frame.duration > 0 ? frame.duration : kUsualMilliseconds;
+  index_.end_seconds = static_cast<double>(end_milliseconds_) / 1000;
   end_of_frames_ = static_cast<std::size_t>(frame.fragment.bytes + frame.fragment.size - start());
 }
 

@@ -126,6 +126,7 @@ PairSize least_pair_size(double detail, PixelSize frame, const ClipWish& wish,
   ClipWish one = wish;
   one.pair_seconds = one.pair_detail = {};
   one.budget_tokens = {};
+  one.fps = 1;  // time has no influence
   const ClipSizes sizes(2, frame, one, options, vision, preprocessor);
   const ClipSteps steps = sizes.least(detail);
   return {steps.processed.height, steps.processed.width, sizes.n_tokens(steps)};

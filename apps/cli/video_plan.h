@@ -1,0 +1,24 @@
+// How the plan of a video is shown. Before: video_plan.cpp asked for it.   After: a file.
+#pragma once
+
+#include <string>
+
+#include "qwenvl/engine.h"
+
+namespace qwenvl::cli {
+
+struct PlannedVideo {
+  VideoFacts facts;
+  VideoSignals signals;
+  DynamicSampling sampling;  // whose thresholds the signals are held against
+  VideoPlan plan;
+  VideoPlan uniform;  // with the same budget
+  double begin_seconds = 0, end_seconds = 0;
+};
+
+// "3:07.2", with hours where there are any.
+std::string clock_text(double seconds);
+// Signals, thresholds and chosen pairs over time, as SVG.
+std::string plot_of(const PlannedVideo& video);
+
+}  // namespace qwenvl::cli
