@@ -36,7 +36,7 @@ constexpr const char* kExamples = R"(Examples:
   qwenvl video plan lecture.mp4 --video-start 600 --video-end 900 --text-fps 12 --json
 
 Frames are chosen by what happens (--sampling dynamic) unless --sampling uniform is given. The video
-is decoded once to measure it; docs/video.md explains the signals, the rules and the thresholds.)";
+is decoded once to measure it; docs/frame_sampling.md explains the signals, the rules and the thresholds.)";
 
 PlannedVideo planned(const PlanCommand& command) {
   Progress progress;

@@ -1,5 +1,5 @@
 // Does dynamic sampling see more than uniform sampling for the same tokens? Recall of known events
-// in drawn clips, over token budgets; docs/video.md states what counts.
+// in drawn clips, over token budgets; docs/frame_sampling.md states what counts.
 // Usage: video_sampling SAMPLES_FOLDER N_SEEDS OUT.json OUT.svg
 #include <fmt/format.h>
 

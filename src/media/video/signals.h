@@ -1,5 +1,5 @@
 // What happens in a video, measured in one pass over its luma at low resolution: cuts, motion, text
-// that appears, stillness. docs/video.md says how each is measured.
+// that appears, stillness. docs/frame_sampling.md says how each is measured.
 // Before: a VideoReader decodes.   After: frame_planner.cpp decides which frames are worth seeing.
 #pragma once
 
