@@ -115,6 +115,7 @@ int run_localizing(const AskOptions& options, const Request& request) {
   }
   if (options.media.clips.max_tokens)
     localize.options.max_video_tokens = *options.media.clips.max_tokens;
+  localize.options.video.options.max_tokens.reset();  // of all windows, not of each
   if (options.media.clips.fps) localize.options.fps = *options.media.clips.fps;
   localize.engine = options.engine;
   localize.files = options.files;
