@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "json_text.h"
+#include "qwenvl/times.h"
 #include "qwenvl/tools.h"
 #include "terminal.h"
 
@@ -64,6 +65,25 @@ Json json_of(const ClipInfo& clip) {
                        {"tokens", pair.n_tokens}});
     }
   }
+  return out;
+}
+
+Json json_of(const TimeSpan& span) {
+  return {{"begin", span.begin},
+          {"end", span.end},
+          {"begin_clock", clock_text(span.begin)},
+          {"end_clock", clock_text(span.end)},
+          {"is_moment", span.is_moment},
+          {"is_outside", span.is_outside},
+          {"description", span.description}};
+}
+
+// In seconds of the video. With several clips nothing says which of them is meant.
+Json times_of(const std::string& text, const std::vector<ClipInfo>& clips) {
+  Json out = Json::array();
+  if (clips.size() != 1) return out;
+  for (const TimeSpan& span : find_times(text))
+    out.push_back(json_of(to_video_time(span, clips[0])));
   return out;
 }
 
@@ -158,6 +178,7 @@ void AnswerOutput::print(const Answer& answer) const {
                        {"matched_stop", choice.matched_stop},
                        {"score", choice.score},
                        {"marks", std::move(marks)},
+                       {"times", times_of(choice.text, answer.clips)},
                        {"tokens", json_of(choice.tokens, has_logprobs)}});
   }
   Json pictures = Json::array();

@@ -9,7 +9,9 @@
 
 #include "answer_output.h"
 #include "command.h"
+#include "event_output.h"
 #include "items.h"
+#include "localize.h"
 #include "model_choice.h"
 #include "options.h"
 #include "qwenvl/engine.h"
@@ -36,6 +38,9 @@ struct AskOptions {
   bool shows_stats = false;
   bool allows_special_tokens = false;
   bool adds_vision_id = false;
+  EventFiles files;
+  bool is_localizing = false;
+  LocalizeCommand localize;
 };
 
 constexpr const char* kExamples = R"(Examples:
@@ -50,6 +55,8 @@ constexpr const char* kExamples = R"(Examples:
   qwenvl ask clip.mp4 "When does the car stop?"
   qwenvl ask clip.mp4 "What happens?" --fps 4 --video-start 30 --video-end 45
   qwenvl ask frames/ "When does the door open?" --fps 2
+  qwenvl ask clip.mp4 "When does the car stop?" --clips found/ --sheet found.png
+  qwenvl ask long.mp4 "a car stops" --localize
 
 Picture or text? An argument is a picture when it is "-" (standard input), a URL (http://, https://,
 file://, data:) or an existing file; anything else is text. A missing picture is an error, not text:
@@ -59,6 +66,9 @@ A video is known by what it holds, whatever its name; a GIF or WebP of several f
 shows its first). Two frames of each second are seen, at least 4 and at most 768, its first and last
 among them: --fps or --nframes ask for others. Long videos get smaller frames; --total-pixels and
 --max-pixels make them smaller still. What is damaged is left out, and said.
+
+Times in an answer about one video are repeated on standard error (with --json: "times") in seconds
+of the whole video, whatever part of it was seen.
 
 A folder is a clip: the pictures in it are its frames, sorted by name with numbers in order of size
 (frame9.png before frame10.png), all of one size. --fps says at how many frames a second they were
@@ -87,8 +97,55 @@ Request make_request(const AskOptions& options) {
   return request;
 }
 
+// The request's only clip and its words, searched instead of asked.
+int run_localizing(const AskOptions& options, const Request& request) {
+  LocalizeCommand localize = options.localize;
+  std::size_t n_clips = 0;
+  for (const Part& part : request.messages.back().parts) {
+    if (part.kind == Part::Kind::picture) n_clips = 2;  // refused as well
+    if (part.kind == Part::Kind::text) localize.options.query += part.text;
+    if (part.kind != Part::Kind::clip) continue;
+    ++n_clips;
+    localize.options.video = part.video;
+  }
+  if (n_clips != 1 || options.media.chooses_frames()) {
+    throw Error(ErrorKind::bad_request,
+                "--localize searches one video for one query and chooses frames itself: expected a "
+                "video and text, without --nframes and the like");
+  }
+  if (options.media.clips.max_tokens)
+    localize.options.max_video_tokens = *options.media.clips.max_tokens;
+  localize.options.video.options.max_tokens.reset();  // of all windows, not of each
+  if (options.media.clips.fps) localize.options.fps = *options.media.clips.fps;
+  localize.engine = options.engine;
+  localize.files = options.files;
+  localize.is_json = options.output.is_json;
+  return run_localize(std::move(localize));
+}
+
+const Clip* only_clip(const Request& request) {
+  const Clip* clip = nullptr;
+  for (const Part& part : request.messages.back().parts) {
+    if (part.kind != Part::Kind::clip) continue;
+    if (clip) return nullptr;
+    clip = &part.video;
+  }
+  return clip && clip->frames.empty() ? clip : nullptr;
+}
+
+void check_files(const AskOptions& options, const Request& request) {
+  if (options.files.clips_folder.empty() && options.files.sheet_path.empty()) return;
+  if (!only_clip(request)) {
+    throw Error(ErrorKind::bad_request,
+                "--clips and --sheet need a request with exactly one video file");
+  }
+  check_event_files(options.files);
+}
+
 int run_ask(const AskOptions& options) {
   const Request request = make_request(options);
+  if (options.is_localizing) return run_localizing(options, request);
+  check_files(options, request);
   const AnswerOutput& output = options.output;
   output.check(pictures_of(request.messages.back().parts).size());  // before the model is loaded
 
@@ -119,6 +176,9 @@ int run_ask(const AskOptions& options) {
   if (!options.logits_path.empty()) {
     write_logits(options.logits_path, reply.first_logits, engine.prompt_ids(request));
   }
+  if (!options.output.is_json) report_times(reply.answer);
+  if (const Clip* clip = only_clip(request))
+    write_event_files(options.files, *clip, events_of(reply.answer), progress);
   output.draw(reply.answer, pictures_of(request.messages.back().parts), options.engine.loader);
   return kExitOk;
 }
@@ -170,6 +230,15 @@ void add_output_options(CLI::App& command, AskOptions& options, Chosen& chosen) 
                   "Write the first token's scores and the prompt's ids as safetensors")
       ->type_name("FILE")
       ->group(group);
+}
+
+void add_event_options(CLI::App& command, AskOptions& options) {
+  CLI::Option* localize = command.add_flag(
+      "--localize", options.is_localizing,
+      "Search a long video for when the text happens, as qwenvl video localize does");
+  localize->group("How a long video is searched");
+  add_localize_options(command, options.localize, localize);
+  add_event_file_options(command, options.files);
 }
 
 constexpr int kMostItems = 1 << 20;
@@ -232,6 +301,7 @@ void add_ask(CLI::App& program, Chosen& chosen) {
   add_media_options(command, options->media);
   add_sampling_options(command, options->sampling);
   add_output_options(command, *options, chosen);
+  add_event_options(command, *options);
 
   command.callback([=, &command, &chosen] {
     options->items = items_in_order(command, items, image, video, text);

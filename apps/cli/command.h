@@ -32,6 +32,7 @@ void add_inspect(CLI::App& program, Chosen& chosen);
 void add_quantize(CLI::App& program, Chosen& chosen);
 void add_tokenize(CLI::App& program, Chosen& chosen);
 void add_video(CLI::App& program, Chosen& chosen);
+void add_video_localize(CLI::App& video, Chosen& chosen);
 void add_video_plan(CLI::App& video, Chosen& chosen);
 
 }  // namespace qwenvl::cli

@@ -130,6 +130,10 @@ bool MediaOptions::has_video_options() const {
          clips.video_end || is_dynamic || dynamic != DynamicSampling();
 }
 
+bool MediaOptions::chooses_frames() const {
+  return clips.n_frames || clips.min_frames || clips.max_frames || is_dynamic;
+}
+
 bool MediaOptions::has_clip_options() const {
   return clips.fps || clips.total_pixels || clips.max_tokens || has_video_options();
 }

@@ -42,6 +42,7 @@ struct MediaOptions {
 
   ClipOptions clip() const;
   bool has_clip_options() const;
+  bool chooses_frames() const;     // by their number
   bool has_video_options() const;  // that folders of frames do not take
 };
 void add_media_options(CLI::App& command, MediaOptions& options);

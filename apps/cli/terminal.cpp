@@ -105,7 +105,8 @@ std::string read_input(std::size_t max_bytes) {
 
 bool is_input_terminal() { return isatty(STDIN_FILENO) != 0; }
 
-Progress::Progress() : is_terminal_(isatty(STDERR_FILENO) != 0) {}
+Progress::Progress() : Progress(true) {}
+Progress::Progress(bool is_shown) : is_terminal_(is_shown && isatty(STDERR_FILENO) != 0) {}
 
 Progress::~Progress() { clear(); }
 

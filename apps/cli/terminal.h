@@ -28,6 +28,7 @@ bool is_input_terminal();
 class Progress {
  public:
   Progress();
+  explicit Progress(bool is_shown);  // on a terminal; false: nothing ever is
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;

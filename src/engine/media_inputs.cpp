@@ -45,12 +45,6 @@ bool is_video(const Clip& clip) {
   return has_source || clip.video;
 }
 
-std::shared_ptr<Video> open(const Clip& clip, const VideoOptions& options) {
-  if (clip.video) return clip.video;
-  if (clip.bytes.empty()) return Video::open(clip.source, options);
-  return Video::open(clip.source.empty() ? "video" : clip.source, clip.bytes, options);
-}
-
 // From the first frame that is seen to the end of the last.
 double seconds_seen(const FrameIndex& index, const FrameSchedule& schedule) {
   const auto last = static_cast<std::size_t>(schedule.frames.back());
@@ -59,6 +53,15 @@ double seconds_seen(const FrameIndex& index, const FrameSchedule& schedule) {
 }
 
 }  // namespace
+
+std::shared_ptr<Video> open_video_of(const Clip& clip, const VideoOptions& options) {
+  if (clip.video) return clip.video;
+  if (clip.bytes.empty()) return Video::open(clip.source, options);
+  return Video::open(clip.source.empty() ? "video" : clip.source, clip.bytes, options);
+}
+
+MediaInputs::Lease::Lease(Video& video)
+    : lock_(video.state_->mutex), reader_(*video.state_->reader) {}
 
 MediaInputs::MediaInputs(const Model& model, const EngineOptions& options, std::int64_t max_tokens)
     : model_(model),
@@ -171,7 +174,7 @@ std::vector<PlannedPair> MediaInputs::Sampled::pairs() const {
 MediaInputs::Sampled MediaInputs::sample(const Clip& clip, std::int64_t room_tokens) const {
   const ClipOptions& o = clip.options;
   Sampled out;
-  out.video = open(clip, video_options_);
+  out.video = open_video_of(clip, video_options_);
   out.lock = std::unique_lock(out.video->state_->mutex);
   out.wish = wish_of(o, 0);
   out.wish.is_file = true;

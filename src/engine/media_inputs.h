@@ -14,10 +14,24 @@
 
 namespace qwenvl {
 
+// The video of a clip: what it holds, or its source opened.
+std::shared_ptr<Video> open_video_of(const Clip& clip, const VideoOptions& options);
+
 // Pictures and frames are read, decoded and resized one after the other, so that only a few are
 // held in full size.
 class MediaInputs {
  public:
+  // The reader of a video, held for a while: others wait.
+  class Lease {
+   public:
+    explicit Lease(Video& video);
+    VideoReader& reader() { return reader_; }
+
+   private:
+    const std::unique_lock<std::mutex> lock_;
+    VideoReader& reader_;
+  };
+
   // The model must outlive it.
   MediaInputs(const Model& model, const EngineOptions& options, std::int64_t max_tokens);
 

@@ -79,6 +79,36 @@ bool is_bright(const Color& color) {
   return 299 * color[0] + 587 * color[1] + 114 * color[2] > 128'000;
 }
 
+constexpr Color kDarkGray = {70, 70, 70};
+
+const Color& color_number(std::size_t number) {
+  return number == kPlainColour ? kDarkGray : kColors[number % std::size(kColors)];
+}
+
+void draw_letter(Image& image, const std::uint8_t* rows, std::int64_t x, std::int64_t y,
+                 std::int64_t scale, const Color& ink) {
+  for (int row = 0; row < kGlyphHeight; ++row) {
+    for (int column = 0; column < kGlyphWidth; ++column) {
+      if (!(rows[row] >> (kGlyphWidth - 1 - column) & 1)) continue;
+      const std::int64_t left = x + column * scale, top = y + row * scale;
+      fill(image, {left, top, left + scale, top + scale}, ink);
+    }
+  }
+}
+
+// The text on its plate, with the upper left corner at (x, y).
+void draw_text(Image& image, const std::vector<std::uint32_t>& points, std::int64_t x,
+               std::int64_t y, std::int64_t scale, const Color& color) {
+  const std::int64_t advance = (kGlyphWidth + 1) * scale, pad = scale;
+  const std::int64_t width = advance * static_cast<std::int64_t>(points.size()) + 2 * pad;
+  fill(image, {x, y, x + width, y + kGlyphHeight * scale + 2 * pad}, color);
+  const Color ink = is_bright(color) ? Color{0, 0, 0} : Color{255, 255, 255};
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    draw_letter(image, glyph(points[i]), x + pad + advance * static_cast<std::int64_t>(i), y + pad,
+                scale, ink);
+  }
+}
+
 class Painter {
  public:
   explicit Painter(Image& image) : image_(image) {
@@ -130,21 +160,7 @@ class Painter {
     if (y < 0) y = std::max<std::int64_t>(top, 0);
     y = std::max<std::int64_t>(0, std::min(y, image_.height - height));
     x = std::max<std::int64_t>(0, std::min(x, image_.width - width));
-    fill(image_, {x, y, x + width, y + height}, color);
-    const Color ink = is_bright(color) ? Color{0, 0, 0} : Color{255, 255, 255};
-    for (std::size_t i = 0; i < points.size(); ++i) {
-      letter(glyph(points[i]), x + pad + advance * static_cast<std::int64_t>(i), y + pad, ink);
-    }
-  }
-
-  void letter(const std::uint8_t* rows, std::int64_t x, std::int64_t y, const Color& ink) {
-    for (int row = 0; row < kGlyphHeight; ++row) {
-      for (int column = 0; column < kGlyphWidth; ++column) {
-        if (!(rows[row] >> (kGlyphWidth - 1 - column) & 1)) continue;
-        const std::int64_t left = x + column * scale_, top = y + row * scale_;
-        fill(image_, {left, top, left + scale_, top + scale_}, ink);
-      }
-    }
+    draw_text(image_, points, x, y, scale_, color);
   }
 
   Image& image_;
@@ -160,6 +176,14 @@ void draw_marks(Image& image, const std::vector<BoxMark>& boxes,
   Painter painter(image);
   for (const BoxMark& box : boxes) painter.box(box);
   for (const PointMark& point : points) painter.point(point);
+}
+
+void draw_plate(Image& image, const Plate& plate) {
+  draw_text(image, code_points(plate.text), plate.x, plate.y, 2, color_number(plate.colour));
+}
+
+void draw_bar(Image& image, const Bar& bar, std::size_t colour) {
+  fill(image, {bar.x1, bar.y1, bar.x2, bar.y2}, color_number(colour));
 }
 
 }  // namespace qwenvl
