@@ -250,6 +250,7 @@ TEST(FailingSteps, AFailingPictureEndsItsTurnOfTheTower) {
   Parts parts(40);
   auto job = parts.job(20, 30, 1, 1);
   job->media.emplace_back();
+  job->media[0].grid = {1, 2, 2};
   job->media[0].n_tokens = 1;
   parts.run(std::move(job));
   EXPECT_EQ(parts.n_before_encode, 1);
