@@ -75,10 +75,12 @@ void expect_equal(const Json& item) {
   EXPECT_EQ(schedule.fps, item.at("sample_fps").get<double>());
   FrameStream frames(*reader, schedule);
   const VisionConfig vision;
-  const VisionInput input = prepare_clip(static_cast<std::int64_t>(schedule.frames.size()),
-                                         [&](std::int64_t) { return frames.next(); },
-                                         clip_wish_of(item.at("options"), schedule.fps), options,
-                                         vision, {3136, 12845056});
+  const std::vector<VisionInput> runs = prepare_clip(
+      static_cast<std::int64_t>(schedule.frames.size()),
+      [&](std::int64_t) { return frames.next(); }, clip_wish_of(item.at("options"), schedule.fps),
+      options, vision, {3136, 12845056});
+  ASSERT_EQ(runs.size(), 1u);  // all frames have one size
+  const VisionInput& input = runs[0];
   EXPECT_EQ(item.at("grid_thw"), (Json{input.grid.t, input.grid.h, input.grid.w}));
   EXPECT_EQ(input.seconds_per_grid, item.at("second_per_grid").get<double>());
   EXPECT_EQ(patches_sha256(input, vision, input.normalisation),
