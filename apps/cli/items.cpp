@@ -155,10 +155,11 @@ Part make_clip(const std::string& source, const MediaOptions& media) {
   std::error_code error;
   if (!std::filesystem::is_directory(source, error)) return Part::video_file(source, media.clip());
   if (media.has_video_options()) {
-    throw Error(ErrorKind::bad_request,
-                fmt::format("{}: of a folder all pictures are seen; --nframes, --min-frames, "
-                            "--max-frames, --video-start, --video-end and --sampling are for videos",
-                            printable(source)));
+    throw Error(
+        ErrorKind::bad_request,
+        fmt::format("{}: of a folder all pictures are seen; --nframes, --min-frames, "
+                    "--max-frames, --video-start, --video-end and --sampling are for videos",
+                    printable(source)));
   }
   Part part = Part::clip(frames_in(source), media.clip());
   part.video.name = source;

@@ -20,10 +20,9 @@
 namespace qwenvl {
 namespace {
 
-// Of the budget, for the first look at most; where a window may be asked twice, less.
-constexpr double kCoarseShare = 0.7, kCoarseShareOfTwo = 0.45;
-constexpr double kPauseSeconds = 1;  // of quiet that ends a stretch
-constexpr double kFineMargin = 1;    // seconds before and after a candidate
+constexpr double kCoarseShare = 0.5;  // of the budget, for the first look at least
+constexpr double kPauseSeconds = 1;   // of quiet that ends a stretch
+constexpr double kFineMargin = 1;     // seconds before and after a candidate
 constexpr std::size_t kMostCandidates = 8;
 constexpr double kWorthALook = 0.35;    // of the best candidate's score
 constexpr double kKnowsYesAndNo = 0.5;  // probability of the two together
@@ -290,13 +289,18 @@ LocalizeReport Localizer::run() {
   pair_tokens_ = planned_pair_tokens();
   const std::vector<Stretch> active = stretches();
   for (const Stretch& stretch : active) report_.active_seconds += stretch.end - stretch.begin;
-  const auto plan = [&](double share) {
-    const double tokens = static_cast<double>(options_.max_video_tokens) * share;
-    return coarse_windows(active, wish(static_cast<std::int64_t>(tokens)));
+  // The closer looks are a known number; the rest of the budget is for the first.
+  const auto plan = [&](int n_questions) {
+    const std::int64_t closer = n_questions * static_cast<std::int64_t>(kMostCandidates) *
+                                options_.window_frames / 2 * pair_tokens_;
+    const auto share =
+        static_cast<std::int64_t>(static_cast<double>(options_.max_video_tokens) * kCoarseShare);
+    const std::int64_t first = std::max(share, options_.max_video_tokens - closer);
+    return coarse_windows(active, wish(first / n_questions));
   };
-  std::vector<LookWindow> windows = plan(kCoarseShare);
+  std::vector<LookWindow> windows = plan(1);
   choose_judge(windows);
-  if (report_.judge == Judge::yes_no) windows = plan(kCoarseShareOfTwo);
+  if (report_.judge == Judge::yes_no) windows = plan(2);
   if (windows.empty()) {
     fail(ErrorKind::bad_request,
          "localize: a budget of {} tokens, expected room for a window of {} ({} for two frames): "

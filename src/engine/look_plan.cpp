@@ -21,7 +21,8 @@ double longest(const LookWish& wish, double fps) { return wish.most_frames / fps
 std::vector<LookWindow> cover(const std::vector<Stretch>& stretches, const LookWish& wish,
                               double fps) {
   std::vector<LookWindow> out;
-  const double most = longest(wish, fps), least = wish.fewest_frames / fps;
+  // A window lasts as long as at the full rate, so that a lower one costs less.
+  const double most = longest(wish, fps), least = wish.fewest_frames / wish.fps;
   for (std::size_t i = 0; i < stretches.size();) {
     LookWindow window{std::max(wish.begin, stretches[i].begin - kMarginSeconds), 0, fps, 0};
     double last = window.begin;  // the end of what changes, in this window

@@ -1,6 +1,6 @@
 // Signals → the frames worth seeing, within a budget: many where much happens, few where little
-// does. Pure: no video is read, nothing is remembered. docs/frame_sampling.md states the rules. Before:
-// signals.cpp measured.   After: the model sizes the pairs, frame_stream.cpp decodes them.
+// does. Pure: no video is read, nothing is remembered. docs/frame_sampling.md states the rules.
+// Before: signals.cpp measured.   After: the model sizes the pairs, frame_stream.cpp decodes them.
 #pragma once
 
 #include <cstdint>
