@@ -58,7 +58,7 @@ def ask(options, path, words):
 
 def answer_all(options, seconds, n_videos, n_questions):
     """Yields a record for each question about the videos of this length."""
-    for number in range(n_videos):
+    for number in range(options.first, options.first + n_videos):
         path = options.work / f"{seconds}-{number}.mp4"
         truth = write_video(path, seconds, number)
         path.with_suffix(".state").unlink(missing_ok=True)
@@ -140,6 +140,7 @@ def main():
     parser.add_argument("--work", type=Path, required=True, help="folder for videos")
     parser.add_argument("--budget", type=int, default=16384)
     parser.add_argument("--lengths", type=int, nargs="*", help="seconds; unset: all")
+    parser.add_argument("--first", type=int, default=0, help="number of the first video of a length")
     parser.add_argument("--scale", type=float, default=1.0, help="part of the videos")
     parser.add_argument("--option", action="append", default=[], help="handed to the program")
     parser.add_argument("--json", type=Path)
