@@ -1,6 +1,6 @@
 // Does dynamic sampling see more than uniform sampling for the same tokens? Recall of known events
 // in drawn clips, over token budgets; docs/frame_sampling.md states what counts.
-// Usage: video_sampling SAMPLES_FOLDER N_SEEDS OUT.json OUT.svg
+// Usage: video_sampling SAMPLES_FOLDER N_SEEDS OUT.json OUT.svg [FIRST_SEED]
 #include <fmt/format.h>
 
 #include <cmath>
@@ -143,7 +143,8 @@ void print(const std::map<std::string, Counts>& all) {
   }
 }
 
-nlohmann::ordered_json json_of(const std::map<std::string, Counts>& all, int n_seeds) {
+nlohmann::ordered_json json_of(const std::map<std::string, Counts>& all, int first_seed,
+                               int n_seeds) {
   nlohmann::ordered_json kinds;
   for (const auto& [kind, c] : all) {
     nlohmann::ordered_json& one = kinds[kind];
@@ -154,7 +155,10 @@ nlohmann::ordered_json json_of(const std::map<std::string, Counts>& all, int n_s
                                {"dynamic", c.recall(c.dynamic, pairs)}});
     }
   }
-  return {{"clips_of_each_kind", n_seeds}, {"clip_seconds", kClipSeconds}, {"kinds", kinds}};
+  return {{"first_seed", first_seed},
+          {"clips_of_each_kind", n_seeds},
+          {"clip_seconds", kClipSeconds},
+          {"kinds", kinds}};
 }
 
 std::string plot_of(const std::map<std::string, Counts>& all) {
@@ -188,14 +192,15 @@ std::string plot_of(const std::map<std::string, Counts>& all) {
 
 int main(int argc, char** argv) {
   using namespace qwenvl::bench;
-  if (argc != 5) {
-    fmt::print("Usage: video_sampling SAMPLES_FOLDER N_SEEDS OUT.json OUT.svg\n");
+  if (argc != 5 && argc != 6) {
+    fmt::print("Usage: video_sampling SAMPLES_FOLDER N_SEEDS OUT.json OUT.svg [FIRST_SEED]\n");
     return 2;
   }
   const int n_seeds = std::max(1, std::atoi(argv[2]));
+  const int first_seed = argc == 6 ? std::max(1, std::atoi(argv[5])) : 1;
   std::map<std::string, Counts> all;
   for (const std::string& kind : clip_kinds()) {
-    for (int seed = 1; seed <= n_seeds; ++seed)
+    for (int seed = first_seed; seed < first_seed + n_seeds; ++seed)
       measure(kind, static_cast<std::uint64_t>(seed), argv[1], all[kind]);
     Counts& sum = all["all"];
     const Counts& one = all[kind];
@@ -204,7 +209,7 @@ int main(int argc, char** argv) {
     for (const auto& [pairs, found] : one.dynamic) sum.dynamic[pairs] += found;
   }
   print(all);
-  std::ofstream(argv[3]) << json_of(all, n_seeds).dump(2) << "\n";
+  std::ofstream(argv[3]) << json_of(all, first_seed, n_seeds).dump(2) << "\n";
   std::ofstream(argv[4]) << plot_of(all);
   return 0;
 }
