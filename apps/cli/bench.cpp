@@ -160,7 +160,7 @@ void add_bench(CLI::App& program, Chosen& chosen) {
   command
       .add_option("--json", state->json_path, "Write everything measured; -: instead of the table")
       ->type_name("FILE");
-  command.add_option("--plot", state->plot_path, "Write bars of the shares")->type_name("FILE.svg");
+  command.add_option("--plot", state->plot_path, "Write bars of the shares")->check(svg_file());
   add_sizes(command, options);
   add_weight_options(command, options.engine);
   add_memory_options(command, options.engine);

@@ -93,7 +93,7 @@ void add_quantize(CLI::App& program, Chosen& chosen) {
   command.add_option("--report", options->report, "Write sizes and errors of all tensors as JSON")
       ->type_name("FILE");
   command.add_option("--plot", options->plot, "Draw the errors of all layers and prompts")
-      ->type_name("FILE.svg");
+      ->check(svg_file());
   command.add_flag("--no-check", options->skips_check,
                    "Do not compare the answers of both models afterwards");
   command.add_flag("--json", chosen.is_json_wanted, "One JSON object");

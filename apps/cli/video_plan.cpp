@@ -62,8 +62,13 @@ PlannedVideo planned(const PlanCommand& command) {
   out.end_seconds = clip.options.video_end.value_or(out.facts.end_seconds);
   out.plan = engine.plan(clip);
   clip.options.dynamic.reset();
-  if (out.plan.max_tokens > 0) clip.options.max_tokens = out.plan.max_tokens;
-  out.uniform = engine.plan(clip);
+  clip.options.max_tokens.reset();
+  clip.options.max_frames.reset();
+  try {
+    out.uniform = engine.plan(clip);
+  } catch (const Error& e) {
+    out.uniform_refusal = e.what();
+  }
   return out;
 }
 
@@ -81,8 +86,9 @@ Json json_of(const VideoPlan& plan) {
 
 Json json_of(const PlannedVideo& video) {
   const VideoSignals& s = video.signals;
-  Json uniform = json_of(video.uniform);
-  uniform["pairs"] = video.uniform.pairs.size();
+  Json uniform = {{"refused", video.uniform_refusal}};
+  if (video.uniform)
+    uniform = {{"tokens", video.uniform->n_tokens}, {"pairs", video.uniform->pairs.size()}};
   return {{"name", video.facts.name},
           {"width", video.facts.width},
           {"height", video.facts.height},
@@ -144,8 +150,12 @@ void print(const PlannedVideo& video) {
   write_output(fmt::format(
       "{:<8} {:>5} pairs  {:>8} tokens{}\n", "all", video.plan.pairs.size(), video.plan.n_tokens,
       video.plan.max_tokens > 0 ? fmt::format(" of {}", video.plan.max_tokens) : std::string()));
+  if (!video.uniform) {
+    write_output(fmt::format("uniform sampling is refused: {}\n", video.uniform_refusal));
+    return;
+  }
   write_output(fmt::format("{:<8} {:>5} pairs  {:>8} tokens, for comparison\n", "uniform",
-                           video.uniform.pairs.size(), video.uniform.n_tokens));
+                           video.uniform->pairs.size(), video.uniform->n_tokens));
 }
 
 int run_plan(const PlanCommand& command) {
@@ -180,7 +190,7 @@ void add_video_plan(CLI::App& video, Chosen& chosen) {
   add_model_option(command, state->engine.model);
   add_media_options(command, state->media);
   command.add_option("--plot", state->plot_path, "Draw signals, thresholds and chosen pairs")
-      ->type_name("FILE.svg");
+      ->check(svg_file());
   command.add_flag("--json", chosen.is_json_wanted, "One JSON object, with every signal");
   command.callback([state, &chosen] {
     chosen.run = [state, &chosen] {

@@ -1,6 +1,7 @@
 // How the plan of a video is shown. Before: video_plan.cpp asked for it.   After: a file.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "qwenvl/engine.h"
@@ -12,7 +13,9 @@ struct PlannedVideo {
   VideoSignals signals;
   DynamicSampling sampling;  // whose thresholds the signals are held against
   VideoPlan plan;
-  VideoPlan uniform;  // with the same budget
+  // Two frames of each second, for comparison; or why that is refused (too much for the context).
+  std::optional<VideoPlan> uniform;
+  std::string uniform_refusal;
   double begin_seconds = 0, end_seconds = 0;
 };
 
