@@ -12,7 +12,7 @@ packages=(
   libfmt-dev nlohmann-json3-dev libcli11-dev
   libjpeg-dev libpng-dev libwebp-dev libgif-dev libtiff-dev
   libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
-  libcurl4-openssl-dev libutf8proc-dev libxxhash-dev libgtest-dev
+  librsvg2-dev libcurl4-openssl-dev libutf8proc-dev libxxhash-dev libgtest-dev
 )
 
 if [[ ${1:-} == --with-emulators ]]; then

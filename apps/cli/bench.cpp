@@ -14,6 +14,7 @@
 #include "model_choice.h"
 #include "options.h"
 #include "output_file.h"
+#include "plot_file.h"
 #include "terminal.h"
 
 namespace qwenvl::cli {
@@ -75,7 +76,7 @@ CLI::Validator stage_list() {
 }
 
 template <class Report>
-void show(const BenchCommand& command, const Report& report, OutputFile& json, OutputFile& plot) {
+void show(const BenchCommand& command, const Report& report, OutputFile& json, PlotFile& plot) {
   const bool is_json_shown = command.json_path == "-";
   write_output(is_json_shown ? json_text(json_of(report)) + "\n" : table_of(report));
   json.finish(json_text(json_of(report)) + "\n");
@@ -83,7 +84,8 @@ void show(const BenchCommand& command, const Report& report, OutputFile& json, O
 }
 
 int run_bench(const BenchCommand& command) {
-  OutputFile json("--json", command.json_path), plot("--plot", command.plot_path);
+  OutputFile json("--json", command.json_path);
+  PlotFile plot("--plot", command.plot_path);
   Progress progress;
   const auto on_progress = [&progress](const std::string& what) { progress.show(what); };
   BenchOptions options = command.options;
@@ -160,7 +162,7 @@ void add_bench(CLI::App& program, Chosen& chosen) {
   command
       .add_option("--json", state->json_path, "Write everything measured; -: instead of the table")
       ->type_name("FILE");
-  command.add_option("--plot", state->plot_path, "Write bars of the shares")->check(svg_file());
+  command.add_option("--plot", state->plot_path, "Write bars of the shares")->check(plot_path());
   add_sizes(command, options);
   add_weight_options(command, options.engine);
   add_memory_options(command, options.engine);

@@ -113,15 +113,6 @@ CLI::Validator model_name() {
       "");
 }
 
-CLI::Validator svg_file() {
-  return CLI::Validator(
-      [](std::string& path) {
-        if (path.ends_with(".svg")) return std::string();
-        return fmt::format("'{}' does not end in .svg, the one kind of plot there is", path);
-      },
-      "FILE.svg");
-}
-
 void add_model_option(CLI::App& command, std::string& model) {
   command
       .add_option(

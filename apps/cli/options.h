@@ -23,8 +23,6 @@ CLI::Validator at_least(double low);
 
 // Refuses "": more likely a variable that was never set than the wish for the default.
 CLI::Validator model_name();
-// A file name that ends in .svg, the one kind of plot there is.
-CLI::Validator svg_file();
 // --model with its environment variable; "" when neither is given (model_choice.h goes on).
 void add_model_option(CLI::App& command, std::string& model);
 // --projector, the vision file of a GGUF model.

@@ -11,6 +11,7 @@
 #include "model_choice.h"
 #include "options.h"
 #include "output_file.h"
+#include "plot_file.h"
 #include "quantize_output.h"
 #include "terminal.h"
 
@@ -37,7 +38,8 @@ Examples:
   qwenvl ask --model qwen-int4 photo.jpg "What is this?")";
 
 int run_quantize(const Options& options, bool is_json) {
-  OutputFile report("--report", options.report), plot("--plot", options.plot);
+  OutputFile report("--report", options.report);
+  PlotFile plot("--plot", options.plot);
   QuantizeSummary summary;
   summary.model = chosen_model(options.model);
   summary.out = options.out;
@@ -93,7 +95,7 @@ void add_quantize(CLI::App& program, Chosen& chosen) {
   command.add_option("--report", options->report, "Write sizes and errors of all tensors as JSON")
       ->type_name("FILE");
   command.add_option("--plot", options->plot, "Draw the errors of all layers and prompts")
-      ->check(svg_file());
+      ->check(plot_path());
   command.add_flag("--no-check", options->skips_check,
                    "Do not compare the answers of both models afterwards");
   command.add_flag("--json", chosen.is_json_wanted, "One JSON object");

@@ -15,7 +15,7 @@
 #include "json_text.h"
 #include "model_choice.h"
 #include "options.h"
-#include "output_file.h"
+#include "plot_file.h"
 #include "terminal.h"
 
 namespace qwenvl::cli {
@@ -159,7 +159,7 @@ void print(const PlannedVideo& video) {
 }
 
 int run_plan(const PlanCommand& command) {
-  OutputFile plot("--plot", command.plot_path);
+  PlotFile plot("--plot", command.plot_path);
   const PlannedVideo video = planned(command);
   if (command.is_json) {
     write_output(json_text(json_of(video)) + "\n");
@@ -190,7 +190,7 @@ void add_video_plan(CLI::App& video, Chosen& chosen) {
   add_model_option(command, state->engine.model);
   add_media_options(command, state->media);
   command.add_option("--plot", state->plot_path, "Draw signals, thresholds and chosen pairs")
-      ->check(svg_file());
+      ->check(plot_path());
   command.add_flag("--json", chosen.is_json_wanted, "One JSON object, with every signal");
   command.callback([state, &chosen] {
     chosen.run = [state, &chosen] {

@@ -1,4 +1,4 @@
-"""The pictures of `qwenvl bench`, pixel for pixel (src/engine/probe_pictures.cpp)."""
+"""The pictures of `qwenvl bench`, pixel for pixel (src/engine/bench/probe_pictures.cpp)."""
 import numpy
 
 

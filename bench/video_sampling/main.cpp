@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "clips.h"
-#include "media/video/frame_planner.h"
+#include "media/video/analysis/frame_planner.h"
 #include "svg.h"
 
 namespace qwenvl::bench {

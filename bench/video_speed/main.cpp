@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/clock.h"
-#include "media/video/signals.h"
+#include "media/video/analysis/signals.h"
 
 namespace qwenvl::bench {
 namespace {

@@ -1,5 +1,6 @@
 // Writes a safetensors file piece by piece, so that no more than a piece is ever in memory.
-// Before: engine/tensor_packer.cpp makes the pieces.   After: safetensors.cpp reads the file.
+// Before: engine/quantize/tensor_packer.cpp makes the pieces.   After: safetensors.cpp reads the
+// file.
 #pragma once
 
 #include <cstddef>

@@ -15,12 +15,12 @@
 #include "core/settings.h"
 #include "engine/engine_options.h"
 #include "engine/guard.h"
+#include "engine/inputs/media_inputs.h"
 #include "engine/machine.h"
-#include "engine/media_inputs.h"
 #include "engine/memory_plan.h"
 #include "engine/open_checkpoint.h"
-#include "engine/scheduler.h"
-#include "text/unicode.h"
+#include "engine/scheduling/scheduler.h"
+#include "text/tokenizer/unicode.h"
 
 namespace qwenvl {
 namespace {

@@ -2,7 +2,7 @@
 #include "backend/cpu/cpu_features.h"
 #include "core/settings.h"
 #include "core/thread_pool.h"
-#include "engine/generation_settings.h"
+#include "engine/generation/generation_settings.h"
 #include "engine/guard.h"
 #include "engine/machine.h"
 #include "engine/open_checkpoint.h"

@@ -11,7 +11,7 @@
 #include "engine/guard.h"
 #include "engine/machine.h"
 #include "engine/open_checkpoint.h"
-#include "engine/vision_batch.h"
+#include "engine/scheduling/vision_batch.h"
 
 namespace qwenvl {
 namespace {

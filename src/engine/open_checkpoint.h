@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
-#include "engine/quantize_plan.h"
+#include "engine/quantize/quantize_plan.h"
 #include "qwenvl/engine.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 namespace qwenvl {
 

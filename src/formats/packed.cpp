@@ -1,6 +1,6 @@
 // Packs rows into panels, with scales searched for the least error, and reads them back.
-// Before: engine/tensor_packer.cpp reads rows of a checkpoint.   After: backend/cpu multiplies
-// panels.
+// Before: engine/quantize/tensor_packer.cpp reads rows of a checkpoint.   After: backend/cpu
+// multiplies panels.
 #include "formats/packed.h"
 
 #include <algorithm>

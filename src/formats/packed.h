@@ -1,6 +1,7 @@
 // Quantised matrices: what they mean and how they lie in memory. One layout serves all instruction
 // sets and is used where the file is mapped.
-// Before: engine/tensor_packer.cpp packs them into a file.   After: backend/ multiplies with them.
+// Before: engine/quantize/tensor_packer.cpp packs them into a file.   After: backend/ multiplies
+// with them.
 //
 // Rows are taken in panels of 32, numbers of a row in blocks of 128; what is missing is filled with
 // zeros. In a panel the same four numbers of all 32 rows lie side by side, as the integer dot

@@ -1,4 +1,4 @@
-// Before: engine/excerpts.cpp has chosen the frames.   After: write_png.
+// Before: engine/answers/excerpts.cpp has chosen the frames.   After: write_png.
 #include "media/contact_sheet.h"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // Small pictures with captions, row by row under headings, and a line of time above them.
-// Before: engine/excerpts.cpp has chosen the frames.   After: write_png.
+// Before: engine/answers/excerpts.cpp has chosen the frames.   After: write_png.
 #pragma once
 
 #include <cstddef>

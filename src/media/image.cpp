@@ -11,8 +11,8 @@
 #include <new>
 
 #include "core/check.h"
-#include "media/decoders.h"
-#include "media/exif.h"
+#include "media/decoders/decoders.h"
+#include "media/decoders/exif.h"
 
 namespace qwenvl {
 namespace {

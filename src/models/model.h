@@ -14,7 +14,7 @@
 #include "media/video/video.h"
 #include "models/vision_input.h"
 #include "text/chat_template.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 namespace qwenvl {
 

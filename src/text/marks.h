@@ -1,5 +1,6 @@
 // Boxes and points in the text of an answer, with the places of their numbers.
-// Before: detokenizer.h gives the text.   After: engine/coordinates.cpp converts and rewrites it.
+// Before: detokenizer.h gives the text.   After: engine/answers/coordinates.cpp converts and
+// rewrites it.
 #pragma once
 
 #include <array>

@@ -11,7 +11,7 @@
 
 #include "core/check.h"
 #include "text/chat_template.h"
-#include "text/unicode.h"
+#include "text/tokenizer/unicode.h"
 
 namespace qwenvl {
 namespace {

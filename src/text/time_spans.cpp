@@ -1,6 +1,6 @@
 // Finds spans of time in answers. A strict JSON parser would not do: answers are cut off by the
 // token limit, and mix prose and fences.
-// Before: detokenizer.h gives the text.   After: engine/times.cpp.
+// Before: detokenizer.h gives the text.   After: engine/answers/times.cpp.
 #include "text/time_spans.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // Spans of time in the text of an answer.
-// Before: detokenizer.h gives the text.   After: engine/times.cpp makes seconds of the video of
-// them.
+// Before: detokenizer.h gives the text.   After: engine/answers/times.cpp makes seconds of the
+// video of them.
 #pragma once
 
 #include <string>

@@ -13,7 +13,7 @@
 #include "checkpoint/checkpoint_files.h"
 #include "models/qwen2_5_vl/config.h"
 #include "support/golden.h"
-#include "text/tokenizer_tables.h"
+#include "text/tokenizer/tokenizer_tables.h"
 
 namespace qwenvl {
 namespace {

@@ -1,9 +1,12 @@
 // qwenvl video plan from outside: a scene cut and a thing that moves, both made here.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <span>
 
+#include "media/image.h"
 #include "run_program.h"
 #include "support/made_video.h"
 
@@ -72,14 +75,27 @@ TEST_F(VideoPlanCommand, DrawsWhatItMeasuredAndChose) {
     EXPECT_NE(svg.find(row), std::string::npos) << row;
 }
 
+TEST_F(VideoPlanCommand, DrawsTheSamePlotAsPng) {
+  const std::string plot = folder_ / "plan.png";
+  const Outcome outcome = plan({"--plot", plot});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const std::string bytes = read_whole(plot);
+  const Image page = decode_image(std::as_bytes(std::span(bytes)), plot, Loader::hf);
+  EXPECT_EQ(page.width, 2 * 860);
+  // White paper with something on it.
+  EXPECT_EQ(page.rgb.front(), 255);
+  EXPECT_LT(*std::min_element(page.rgb.begin(), page.rgb.end()), 64);
+}
+
 TEST_F(VideoPlanCommand, RefusesWhatItCannotDo) {
   struct Refused {
     std::vector<std::string> arguments;
     const char* message;
   };
-  for (const Refused& refused : {Refused{{"--plot", "plan.png"}, "'plan.png' does not end in .svg"},
-                                 Refused{{"--max-video-tokens", "4"}, "4"},
-                                 Refused{{"--video-start", "40"}, "no frame between 40 s"}}) {
+  for (const Refused& refused :
+       {Refused{{"--plot", "plan.pdf"}, "'plan.pdf' ends neither in .svg nor in .png"},
+        Refused{{"--max-video-tokens", "4"}, "4"},
+        Refused{{"--video-start", "40"}, "no frame between 40 s"}}) {
     const Outcome outcome = plan(refused.arguments);
     EXPECT_EQ(outcome.exit_code, 2) << refused.message;
     EXPECT_NE(outcome.err.find(refused.message), std::string::npos) << outcome.err;

@@ -14,8 +14,8 @@ cd "$source_dir"
 "$compiler" -std=c++20 -O2 -static -ffp-contract=fast -fno-math-errno -DFMT_HEADER_ONLY \
   -isystem "$work/include" -Iinclude -Isrc -Wall -Wextra -Wno-missing-field-initializers -Werror \
   src/backend/cpu/kernels_neon.cpp src/backend/cpu/kernels_portable.cpp \
-  src/backend/cpu/packed_portable.cpp src/backend/cpu/packed_neon_dotprod.cpp \
-  src/backend/cpu/packed_neon_i8mm.cpp src/backend/cpu/linear_neon_bf16.cpp \
+  src/backend/cpu/packed/packed_portable.cpp src/backend/cpu/packed/packed_neon_dotprod.cpp \
+  src/backend/cpu/packed/packed_neon_i8mm.cpp src/backend/cpu/linear/linear_neon_bf16.cpp \
   src/formats/packed.cpp src/formats/int4_scales.cpp src/core/error.cpp \
   tests/emulated/arm_products.cpp -o "$work/arm_products"
 "$emulator" -cpu max "$work/arm_products"

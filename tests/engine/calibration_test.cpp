@@ -1,15 +1,15 @@
 // Calibration: what a folder holds, what is refused before any work, and that its result is the
 // same every time.
-#include "engine/calibration.h"
+#include "engine/quantize/calibration.h"
 
 #include <gtest/gtest.h>
 
 #include <fstream>
 #include <iterator>
 
-#include "engine/calibration_items.h"
 #include "engine/foreign_folder.h"
 #include "engine/gguf_models.h"
+#include "engine/quantize/calibration_items.h"
 #include "qwenvl/quantize.h"
 #include "tiny_engine.h"
 

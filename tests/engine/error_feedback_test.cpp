@@ -1,6 +1,6 @@
 // Error feedback: the factors are those of the moments, and outputs change less than by rounding
 // each number to the nearest.
-#include "engine/error_feedback.h"
+#include "engine/quantize/error_feedback.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // generation_config.json and a request's own wishes → settings.
-#include "engine/generation_settings.h"
+#include "engine/generation/generation_settings.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "engine/kv_cache.h"
+#include "engine/scheduling/kv_cache.h"
 
 #include <cstring>
 

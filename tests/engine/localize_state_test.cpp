@@ -1,5 +1,5 @@
 // A run that stops and goes on: what is kept, what is refused.
-#include "engine/localize_state.h"
+#include "engine/video/localize_state.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Which windows of a video are looked at, and that the budget holds whatever the length.
-#include "engine/look_plan.h"
+#include "engine/video/look_plan.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Who may enter a room of memory.
-#include "engine/room.h"
+#include "engine/scheduling/room.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Penalties, filters and draws against values computed by hand.
-#include "engine/sampler.h"
+#include "engine/generation/sampler.h"
 
 #include <gtest/gtest.h>
 

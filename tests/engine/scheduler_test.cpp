@@ -1,5 +1,5 @@
 // The scheduler by itself: how many pages a job takes, measured where the public engine is silent.
-#include "engine/scheduler.h"
+#include "engine/scheduling/scheduler.h"
 
 #include <new>
 

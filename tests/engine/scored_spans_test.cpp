@@ -1,5 +1,5 @@
 // Findings of several windows become events.
-#include "engine/scored_spans.h"
+#include "engine/video/scored_spans.h"
 
 #include <gtest/gtest.h>
 

@@ -3,7 +3,7 @@
 #include <map>
 
 #include "engine/tiny_engine.h"
-#include "text/unicode.h"
+#include "text/tokenizer/unicode.h"
 
 namespace qwenvl {
 namespace {

@@ -1,5 +1,5 @@
 // Tensors that quantising writes as they are: of any shape, but of numbers.
-#include "engine/tensor_packer.h"
+#include "engine/quantize/tensor_packer.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "engine/trace_files.h"
+#include "engine/scheduling/trace_files.h"
 
 #include <cstdlib>
 #include <cstring>

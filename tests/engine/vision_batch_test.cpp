@@ -1,8 +1,8 @@
-#include "engine/vision_batch.h"
+#include "engine/scheduling/vision_batch.h"
 
 #include <gtest/gtest.h>
 
-#include "engine/vision_cache.h"
+#include "engine/scheduling/vision_cache.h"
 
 namespace qwenvl {
 namespace {

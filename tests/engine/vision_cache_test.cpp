@@ -1,4 +1,4 @@
-#include "engine/vision_cache.h"
+#include "engine/scheduling/vision_cache.h"
 
 #include "engine/tiny_engine.h"
 

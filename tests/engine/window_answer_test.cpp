@@ -1,5 +1,5 @@
 // How answers about a window are weighed.
-#include "engine/window_answer.h"
+#include "engine/video/window_answer.h"
 
 #include <gtest/gtest.h>
 

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <string>
 
-#include "engine/generation_settings.h"
+#include "engine/generation/generation_settings.h"
 #include "fuzz/outcome.h"
 #include "models/qwen2_5_vl/config.h"
 #include "models/qwen2_5_vl/language.h"

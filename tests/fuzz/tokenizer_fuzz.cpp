@@ -9,11 +9,11 @@
 #include "core/check.h"
 #include "fuzz/outcome.h"
 #include "text/chat_template.h"
-#include "text/detokenizer.h"
 #include "text/small_tokenizer.h"
-#include "text/tokenizer.h"
-#include "text/tokenizer_tables.h"
-#include "text/unicode.h"
+#include "text/tokenizer/detokenizer.h"
+#include "text/tokenizer/tokenizer.h"
+#include "text/tokenizer/tokenizer_tables.h"
+#include "text/tokenizer/unicode.h"
 
 namespace {
 

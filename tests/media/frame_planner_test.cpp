@@ -1,5 +1,5 @@
 // The promises of the planner, over drawn signals and random ones.
-#include "media/video/frame_planner.h"
+#include "media/video/analysis/frame_planner.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <map>
 
 #include "core/check.h"
-#include "media/video/segments.h"
+#include "media/video/analysis/segments.h"
 #include "support/drawn_video.h"
 #include "support/error_of.h"
 

@@ -1,10 +1,10 @@
 // What the analysing pass finds in drawn videos.
-#include "media/video/signals.h"
+#include "media/video/analysis/signals.h"
 
 #include <gtest/gtest.h>
 
 #include "core/check.h"
-#include "media/video/segments.h"
+#include "media/video/analysis/segments.h"
 #include "support/drawn_video.h"
 
 namespace qwenvl {

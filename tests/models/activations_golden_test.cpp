@@ -4,10 +4,10 @@
 
 #include <numeric>
 
+#include "models/qwen2_5_vl/input/prompt.h"
+#include "models/qwen2_5_vl/input/windows.h"
 #include "models/qwen2_5_vl/language.h"
-#include "models/qwen2_5_vl/prompt.h"
 #include "models/qwen2_5_vl/vision.h"
-#include "models/qwen2_5_vl/windows.h"
 #include "support/golden.h"
 
 namespace qwenvl::qwen2_5_vl {

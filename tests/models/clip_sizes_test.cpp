@@ -1,5 +1,5 @@
 // Budgets of clips: sizes shrink together, details differ, what cannot be kept is refused.
-#include "models/qwen2_5_vl/clip_sizes.h"
+#include "models/qwen2_5_vl/input/clip_sizes.h"
 
 #include <gtest/gtest.h>
 

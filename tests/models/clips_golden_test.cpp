@@ -3,7 +3,7 @@
 #include "media/media_files.h"
 #include "media/source.h"
 #include "models/patches_sha256.h"
-#include "models/qwen2_5_vl/preprocess.h"
+#include "models/qwen2_5_vl/input/preprocess.h"
 #include "support/error_of.h"
 #include "support/golden.h"
 

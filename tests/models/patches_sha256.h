@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "media/media_files.h"
-#include "models/qwen2_5_vl/preprocess.h"
+#include "models/qwen2_5_vl/input/preprocess.h"
 
 namespace qwenvl::qwen2_5_vl {
 

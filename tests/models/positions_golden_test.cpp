@@ -1,5 +1,5 @@
 // M-RoPE positions and rope deltas against the reference, exactly.
-#include "models/qwen2_5_vl/prompt.h"
+#include "models/qwen2_5_vl/input/prompt.h"
 #include "support/golden.h"
 
 namespace qwenvl::qwen2_5_vl {

@@ -1,7 +1,7 @@
 // Sizes and patches against the libraries: exact integers, exact float32 bits.
 #include "media/media_files.h"
 #include "models/patches_sha256.h"
-#include "models/qwen2_5_vl/preprocess.h"
+#include "models/qwen2_5_vl/input/preprocess.h"
 #include "support/golden.h"
 
 namespace qwenvl::qwen2_5_vl {

@@ -1,5 +1,5 @@
 // Time positions of clips: even and uneven ones, in one size and in several.
-#include "models/qwen2_5_vl/prompt.h"
+#include "models/qwen2_5_vl/input/prompt.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Window order and attention boundaries against the reference, exactly.
-#include "models/qwen2_5_vl/windows.h"
+#include "models/qwen2_5_vl/input/windows.h"
 #include "support/golden.h"
 
 namespace qwenvl::qwen2_5_vl {

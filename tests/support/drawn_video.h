@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "media/font.h"
-#include "media/video/shrink.h"
+#include "media/video/analysis/shrink.h"
 #include "media/video/video.h"
 
 namespace qwenvl::test {

@@ -1,12 +1,12 @@
 // Streaming: whole characters, nothing of a stop string, and in sum what decode() says.
-#include "text/detokenizer.h"
+#include "text/tokenizer/detokenizer.h"
 
 #include <gtest/gtest.h>
 
 #include <random>
 
 #include "golden.h"
-#include "text/unicode.h"
+#include "text/tokenizer/unicode.h"
 
 namespace qwenvl {
 namespace {

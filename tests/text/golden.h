@@ -7,7 +7,7 @@
 #include <string>
 
 #include "support/error_of.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 namespace qwenvl::testing {
 

@@ -1,5 +1,5 @@
 // The hand-written regular expression, alternative by alternative.
-#include "text/pretokenizer.h"
+#include "text/tokenizer/pretokenizer.h"
 
 #include <gtest/gtest.h>
 

@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "text/pretokenizer.h"
-#include "text/tokenizer_tables.h"
+#include "text/tokenizer/pretokenizer.h"
+#include "text/tokenizer/tokenizer_tables.h"
 
 namespace qwenvl::testing {
 

@@ -5,7 +5,7 @@
 
 #include "golden.h"
 #include "small_tokenizer.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 namespace qwenvl {
 namespace {

@@ -1,5 +1,5 @@
 // The tokenizer against the reference's ids and texts, from both kinds of files.
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 
 #include "golden.h"
 #include "small_tokenizer.h"
-#include "text/unicode.h"
+#include "text/tokenizer/unicode.h"
 
 namespace qwenvl {
 namespace {

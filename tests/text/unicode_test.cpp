@@ -1,5 +1,5 @@
 // UTF-8 steps, composition and character classes.
-#include "text/unicode.h"
+#include "text/tokenizer/unicode.h"
 
 #include <gtest/gtest.h>
 

@@ -13,7 +13,7 @@ CASES = [
     ("src/media/a.cpp", '"core/check.h"', True),
     ("src/media/a.cpp", '"models/model.h"', False),
     ("src/models/qwen2_5_vl/a.cpp", '"media/image.h"', True),
-    ("src/models/qwen2_5_vl/a.h", '"engine/sampler.h"', False),
+    ("src/models/qwen2_5_vl/a.h", '"engine/generation/sampler.h"', False),
     ("src/engine/a.cpp", '"qwenvl/engine.h"', True),
     ("src/kernels/a.cpp", '"core/check.h"', False),
     ("src/media/a.cpp", "<jpeglib.h>", True),

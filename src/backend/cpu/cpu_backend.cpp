@@ -6,10 +6,10 @@
 #include <cmath>
 #include <limits>
 
+#include "backend/cpu/attention/threaded_attention.h"
 #include "backend/cpu/cpu_features.h"
 #include "backend/cpu/float_buffer.h"
-#include "backend/cpu/packed_linear.h"
-#include "backend/cpu/threaded_attention.h"
+#include "backend/cpu/packed/packed_linear.h"
 #include "core/thread_pool.h"
 #include "formats/packed.h"
 

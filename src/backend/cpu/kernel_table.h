@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "backend/backend.h"
-#include "backend/cpu/packed_kernels.h"
+#include "backend/cpu/packed/packed_kernels.h"
 
 namespace qwenvl::cpu {
 

@@ -1,5 +1,5 @@
 // tokenizer.json from the token list, the merges and the token types of a GGUF file.
-// Before: gguf.cpp walked the lists.   After: text/tokenizer_file.cpp reads the text.
+// Before: gguf.cpp walked the lists.   After: text/tokenizer/tokenizer_file.cpp reads the text.
 // Mirrors the published tokenizer.json: normal tokens are the vocabulary, the others are added
 // tokens, and what llama.cpp's converter put in to fill the embedding's rows is left out again.
 #include <nlohmann/json.hpp>

@@ -1,4 +1,4 @@
-// Before: engine/excerpts.cpp knows which part.   After: FFmpeg encodes and writes.
+// Before: engine/answers/excerpts.cpp knows which part.   After: FFmpeg encodes and writes.
 #include "media/video/clip_writer.h"
 
 extern "C" {
@@ -13,7 +13,7 @@ extern "C" {
 #include <cstdio>
 
 #include "core/check.h"
-#include "media/video/ffmpeg.h"
+#include "media/video/ffmpeg/ffmpeg.h"
 
 namespace qwenvl {
 namespace {

@@ -1,5 +1,5 @@
 // A part of a video → a file of its own, exact to the frame.
-// Before: engine/excerpts.cpp knows which part.   After: FFmpeg encodes and writes.
+// Before: engine/answers/excerpts.cpp knows which part.   After: FFmpeg encodes and writes.
 //
 // Copying packets could begin at keyframes only, seconds before the event; so frames are decoded
 // and encoded again, with the times they have.

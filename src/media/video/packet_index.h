@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "media/video/demuxer.h"
+#include "media/video/ffmpeg/demuxer.h"
 #include "media/video/video.h"
 
 namespace qwenvl {

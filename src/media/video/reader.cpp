@@ -11,9 +11,9 @@ extern "C" {
 #include <cmath>
 
 #include "core/check.h"
-#include "media/video/decoder.h"
-#include "media/video/demuxer.h"
-#include "media/video/frame_pixels.h"
+#include "media/video/ffmpeg/decoder.h"
+#include "media/video/ffmpeg/demuxer.h"
+#include "media/video/ffmpeg/frame_pixels.h"
 #include "media/video/packet_index.h"
 
 namespace qwenvl {

@@ -7,8 +7,8 @@
 #include <new>
 
 #include "core/check.h"
-#include "media/video/byte_reader.h"
-#include "media/video/demuxer.h"
+#include "media/video/ffmpeg/byte_reader.h"
+#include "media/video/ffmpeg/demuxer.h"
 #include "media/video/reader.h"
 
 namespace qwenvl {

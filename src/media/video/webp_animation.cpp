@@ -11,8 +11,8 @@ extern "C" {
 #include <cstring>
 
 #include "core/check.h"
-#include "media/video/byte_reader.h"
-#include "media/video/frame_pixels.h"
+#include "media/video/ffmpeg/byte_reader.h"
+#include "media/video/ffmpeg/frame_pixels.h"
 #include "media/video/reader.h"
 
 namespace qwenvl {

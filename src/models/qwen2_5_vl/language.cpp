@@ -1,6 +1,6 @@
 // The text decoder: token ids and picture features in, logits out.
-// Before: engine/scheduler.cpp fills the Batch.   After: engine/sampler.cpp reads the logits.
-// Mirrors the decoder of the reference modeling_qwen2_5_vl.py.
+// Before: engine/scheduling/scheduler.cpp fills the Batch.   After: engine/generation/sampler.cpp
+// reads the logits. Mirrors the decoder of the reference modeling_qwen2_5_vl.py.
 //
 // Shapes:  T rows in this step · H hidden 2048 · Q query heads 16 · K key/value heads 2
 //          D head size 128 · F mlp width 11008 · V vocabulary 151936

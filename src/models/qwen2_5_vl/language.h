@@ -1,5 +1,5 @@
 // The text decoder: ids and features in, logits out.
-// Before: engine/ fills the Batch.   After: engine/sampler.cpp reads the logits.
+// Before: engine/ fills the Batch.   After: engine/generation/sampler.cpp reads the logits.
 #pragma once
 
 #include "models/model.h"

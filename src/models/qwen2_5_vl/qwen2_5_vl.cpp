@@ -3,9 +3,9 @@
 
 #include "checkpoint/checkpoint.h"
 #include "models/qwen2_5_vl/config.h"
+#include "models/qwen2_5_vl/input/preprocess.h"
+#include "models/qwen2_5_vl/input/prompt.h"
 #include "models/qwen2_5_vl/language.h"
-#include "models/qwen2_5_vl/preprocess.h"
-#include "models/qwen2_5_vl/prompt.h"
 #include "models/qwen2_5_vl/scratch.h"
 #include "models/qwen2_5_vl/vision.h"
 #include "models/qwen2_5_vl/weights.h"

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "models/qwen2_5_vl/windows.h"
+#include "models/qwen2_5_vl/input/windows.h"
 
 namespace qwenvl::qwen2_5_vl {
 namespace {

@@ -1,7 +1,7 @@
 // How much arithmetic the network takes, counted from its sizes.
 #include "models/qwen2_5_vl/work.h"
 
-#include "models/qwen2_5_vl/windows.h"
+#include "models/qwen2_5_vl/input/windows.h"
 
 namespace qwenvl::qwen2_5_vl {
 namespace {

@@ -1,5 +1,5 @@
 // How much arithmetic the network takes, counted from its sizes: what a benchmark divides by.
-// Before: config.h.   After: engine/bench_stages.cpp.
+// Before: config.h.   After: engine/bench/bench_stages.cpp.
 //
 // A multiplication and an addition are two operations. Linear operations are products with weights;
 // attention operations are scores and weighted sums, counted only where a row may look. Norms,

@@ -1,0 +1,148 @@
+// Lays out queries, keys and values for the kernels of a table and runs online softmax over all
+// tiles.
+#include "backend/cpu/attention/attention.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+namespace qwenvl::cpu {
+namespace {
+
+const std::byte* row_of(const Tensor& x, std::int64_t i) {
+  return static_cast<const std::byte*>(x.data) +
+         i * x.row_stride * static_cast<std::int64_t>(size_of(x.type));
+}
+std::byte* row_of_out(const Tensor& x, std::int64_t i) {
+  return static_cast<std::byte*>(x.data) +
+         i * x.row_stride * static_cast<std::int64_t>(size_of(x.type));
+}
+
+// Running results of online softmax: one row for each query row and head of the group.
+struct State {
+  float* out;     // [n, width]
+  float* maxima;  // [n]
+  float* sums;    // [n]
+};
+
+State fresh_state(AttentionScratch& scratch, std::int64_t n, std::int64_t width) {
+  State state;
+  state.out = scratch.state.floats(n * (width + 2));
+  state.maxima = state.out + n * width;
+  state.sums = state.maxima + n;
+  std::fill(state.out, state.maxima, 0.0f);
+  std::fill(state.maxima, state.sums, -std::numeric_limits<float>::infinity());
+  std::fill(state.sums, state.sums + n, 0.0f);
+  return state;
+}
+
+// Which keys of the tile from `key` on each row sees.
+void note_visible(const HeadBlock& block, std::int64_t key, std::int64_t n_here, std::int64_t n,
+                  std::vector<std::int32_t>& visible) {
+  visible.resize(static_cast<std::size_t>(n));
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::int64_t sees =
+        block.is_causal ? std::min(n_here, block.first_position + i / block.group + 1 - key)
+                        : n_here;
+    visible[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(sees);
+  }
+}
+
+// out = state.out / state.sums, rounded to the type of out.
+void store_result(const RowKernels& rows, const HeadBlock& block, int head_dim, std::int64_t width,
+                  const State& state) {
+  const std::int64_t element = static_cast<std::int64_t>(size_of(block.out.type));
+  for (std::int64_t i = 0; i < block.n_rows * block.group; ++i) {
+    float* row = state.out + i * width;
+    for (std::int64_t d = 0; d < head_dim; ++d) row[d] /= state.sums[i];
+    rows.narrow(row, head_dim,
+                row_of_out(block.out, block.first_row + i / block.group) +
+                    (block.first_head + i % block.group) * head_dim * element);
+  }
+}
+
+// The group's heads of a query row lie side by side.
+const std::byte* query(const HeadBlock& block, int head_dim, std::int64_t row) {
+  return row_of(block.q, block.first_row + row) +
+         block.first_head * head_dim * static_cast<std::int64_t>(size_of(block.q.type));
+}
+
+void attend_float(const KernelTable& kernels, const HeadBlock& block, float scale, int head_dim,
+                  const KeyRows& key_rows, AttentionScratch& scratch) {
+  const auto rows = [&](DType type) -> const RowKernels& {
+    return type == DType::bf16 ? kernels.bf16 : kernels.f32;
+  };
+  const std::int64_t n = block.n_rows * block.group, padded = padded_to_lanes(head_dim);
+  float* q = scratch.q.floats(n * head_dim);
+  for (std::int64_t r = 0; r < block.n_rows; ++r) {
+    rows(block.q.type)
+        .widen(query(block, head_dim, r), std::int64_t{block.group} * head_dim,
+               q + r * block.group * head_dim);
+  }
+  const State state = fresh_state(scratch, n, padded);
+  float* keys = scratch.keys.floats(head_dim * kKvPageTokens);
+  float* values = scratch.values.floats(padded * kKvPageTokens);
+  std::fill(values, values + padded * kKvPageTokens, 0.0f);
+  float* scores = scratch.scores.floats(n * kKvPageTokens);
+  for (std::int64_t key = 0; key < block.n_keys; key += kKvPageTokens) {
+    const KeyTile tile = key_rows(key);
+    const std::int64_t n_here = std::min<std::int64_t>(kKvPageTokens, block.n_keys - key);
+    for (std::int64_t j = 0; j < kKvPageTokens; ++j) {
+      float row[kMaxHeadDim] = {};
+      if (j < n_here) rows(block.key_type).widen(tile.keys + j * tile.stride_bytes, head_dim, row);
+      for (int d = 0; d < head_dim; ++d) keys[d * kKvPageTokens + j] = row[d];
+      if (j < n_here) {
+        rows(block.key_type)
+            .widen(tile.values + j * tile.stride_bytes, head_dim, values + j * padded);
+      } else {
+        std::fill(values + j * padded, values + (j + 1) * padded, 0.0f);
+      }
+    }
+    note_visible(block, key, n_here, n, scratch.visible);
+    kernels.attention({q, keys, values, scratch.visible.data(), n, head_dim, scale, scores,
+                       state.maxima, state.sums, state.out});
+  }
+  store_result(rows(block.out.type), block, head_dim, padded, state);
+}
+
+void attend_bf16(const KernelTable& kernels, const HeadBlock& block, float scale, int head_dim,
+                 const KeyRows& key_rows, AttentionScratch& scratch) {
+  const Bf16Attention& bf16_kernels = *kernels.bf16_attention;
+  const std::int64_t n = block.n_rows * block.group, padded_n = (n + 15) / 16 * 16;
+  const std::int64_t key_dim = (head_dim + 31) / 32 * 32, value_dim = (head_dim + 15) / 16 * 16;
+  // [padded_n, key_dim] in bf16, zeros behind each head and below the last row.
+  bf16* q = reinterpret_cast<bf16*>(scratch.q.floats(padded_n * key_dim / 2));
+  std::memset(static_cast<void*>(q), 0,
+              static_cast<std::size_t>(padded_n * key_dim) * sizeof(bf16));
+  for (std::int64_t i = 0; i < n; ++i) {
+    std::memcpy(static_cast<void*>(q + i * key_dim),
+                query(block, head_dim, i / block.group) + i % block.group * head_dim * 2,
+                static_cast<std::size_t>(head_dim) * sizeof(bf16));
+  }
+  const State state = fresh_state(scratch, padded_n, value_dim);
+  bf16* keys = reinterpret_cast<bf16*>(scratch.keys.floats(key_dim * kKvPageTokens / 2));
+  bf16* values = reinterpret_cast<bf16*>(scratch.values.floats(value_dim * kKvPageTokens / 2));
+  float* scores = scratch.scores.floats(16 * kKvPageTokens * 2);
+  for (std::int64_t key = 0; key < block.n_keys; key += kKvPageTokens) {
+    const KeyTile tile = key_rows(key);
+    const std::int64_t n_here = std::min<std::int64_t>(kKvPageTokens, block.n_keys - key);
+    bf16_kernels.lay_out_keys(tile.keys, tile.stride_bytes, n_here, head_dim, keys);
+    bf16_kernels.lay_out_values(tile.values, tile.stride_bytes, n_here, head_dim, values);
+    note_visible(block, key, n_here, n, scratch.visible);
+    bf16_kernels.attend({q, keys, values, scratch.visible.data(), n, key_dim, value_dim, scale,
+                         scores, state.maxima, state.sums, state.out});
+  }
+  store_result(block.out.type == DType::bf16 ? kernels.bf16 : kernels.f32, block, head_dim,
+               value_dim, state);
+}
+
+}  // namespace
+
+void attend(const KernelTable& kernels, const HeadBlock& block, float scale, int head_dim,
+            const KeyRows& key_rows, AttentionScratch& scratch) {
+  const bool is_bf16 =
+      block.q.type == DType::bf16 && block.key_type == DType::bf16 && kernels.bf16_attention;
+  (is_bf16 ? attend_bf16 : attend_float)(kernels, block, scale, head_dim, key_rows, scratch);
+}
+
+}  // namespace qwenvl::cpu

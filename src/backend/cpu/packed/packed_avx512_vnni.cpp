@@ -1,0 +1,184 @@
+// Packed products with the byte dot products of AVX-512 VNNI: sums of 4 products of an unsigned and
+// a signed byte in each of 16 lanes, one lane a row of W.
+//
+// Up to kRows rows of x go over a panel at once, so that one token and a few cost the same bytes of
+// weights. Codes are unsigned; what that adds to each sum, a multiple of the sum of the
+// activations, is where the sums start.
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "backend/cpu/packed/packed_kernels.h"
+#include "backend/cpu/target.h"
+
+#if defined(__clang__)
+QWENVL_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")
+#else
+QWENVL_TARGET_BEGIN(
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c,prefer-vector-width=512")
+#endif
+namespace qwenvl::cpu {
+namespace {
+
+#include "backend/cpu/packed/packed_quantise_avx512.inl"
+
+// Bytes of weights fetched ahead: from memory into the second-level cache across the borders of
+// pages, where the processor's own prefetching ends, and from there into the first.
+constexpr int kFarAhead = 4096, kNearAhead = 768;
+
+#define QWENVL_EACH_ROW _Pragma("GCC unroll 4") for (int m = 0; m < kM; ++m)
+
+inline __attribute__((always_inline)) __m512i four_bytes(const std::int8_t* p) {
+  std::int32_t value;
+  __builtin_memcpy(&value, p, 4);
+  return _mm512_set1_epi32(value);
+}
+
+inline __attribute__((always_inline)) void prefetch(const std::byte* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p) + kFarAhead, _MM_HINT_T1);
+  _mm_prefetch(reinterpret_cast<const char*>(p) + kNearAhead, _MM_HINT_T0);
+}
+
+// 16 sub-scales of a group as numbers in the low halves of 16 lanes.
+inline __attribute__((always_inline)) __m512i subs(const std::byte* p, bool high) {
+  const __m512i both = _mm512_cvtepu8_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
+  const __m512i moved = high ? _mm512_slli_epi32(both, 24) : _mm512_slli_epi32(both, 28);
+  return _mm512_srli_epi32(_mm512_srai_epi32(moved, 12), 16);  // sign-extended to 16 bits
+}
+
+// sum += integer sums of a block · scales of W · scale of each row of x.
+template <int kM>
+inline __attribute__((always_inline)) void add_block(const float* x_scales, std::int64_t stride,
+                                                     const __m512i (&block)[kM][2], __m512 scale0,
+                                                     __m512 scale1, __m512 (&sum)[kM][2]) {
+  QWENVL_EACH_ROW {
+    const __m512 x_scale = _mm512_set1_ps(x_scales[m * stride]);
+    sum[m][0] =
+        _mm512_fmadd_ps(_mm512_cvtepi32_ps(block[m][0]), _mm512_mul_ps(scale0, x_scale), sum[m][0]);
+    sum[m][1] =
+        _mm512_fmadd_ps(_mm512_cvtepi32_ps(block[m][1]), _mm512_mul_ps(scale1, x_scale), sum[m][1]);
+  }
+}
+
+template <int kM>
+inline __attribute__((always_inline)) void store_rows(const __m512 (&sum)[kM][2], float* c) {
+  QWENVL_EACH_ROW {
+    _mm512_storeu_ps(c + m * kPanelRows, sum[m][0]);
+    _mm512_storeu_ps(c + m * kPanelRows + 16, sum[m][1]);
+  }
+}
+
+// c[m][0 … 31] for kM rows of x and one int4 panel.
+template <int kM>
+__attribute__((noinline)) void int4_panel(const PackedProduct& p, std::int64_t t,
+                                          const std::byte* panel, float* c) {
+  const std::int8_t* a = p.a + t * p.k;
+  const float* a_scales = p.a_scales + t * p.n_scales;
+  const std::int32_t* a_sums = p.a_sums + t * (p.k / kSubGroup);
+  const std::int64_t n_sums = p.k / kSubGroup;
+  const __m512i low_half = _mm512_set1_epi8(15);
+  __m512 sum[kM][2];
+  QWENVL_EACH_ROW sum[m][0] = sum[m][1] = _mm512_setzero_ps();
+  for (std::int64_t b = 0; b < p.k / kBlock; ++b, panel += kInt4Block) {
+    __m512i block[kM][2];
+    QWENVL_EACH_ROW block[m][0] = block[m][1] = _mm512_setzero_si512();
+    prefetch(panel);
+    prefetch(panel + 64);
+    for (int g = 0; g < 4; ++g) {
+      __m512i group[kM][2];
+      QWENVL_EACH_ROW group[m][0] = group[m][1] =
+          _mm512_set1_epi32(-8 * a_sums[m * n_sums + b * 4 + g]);
+      const std::byte* numbers = panel + kInt4Header + g * 512;
+      const std::int8_t* x = a + b * kBlock + g * 32;
+      _Pragma("GCC unroll 4") for (int s = 0; s < 4; ++s) {
+        const __m512i w0 = _mm512_load_si512(numbers + s * 128);
+        const __m512i w1 = _mm512_load_si512(numbers + s * 128 + 64);
+        prefetch(numbers + s * 128);
+        prefetch(numbers + s * 128 + 64);
+        const __m512i low0 = _mm512_and_si512(w0, low_half), low1 = _mm512_and_si512(w1, low_half),
+                      high0 = _mm512_and_si512(_mm512_srli_epi16(w0, 4), low_half),
+                      high1 = _mm512_and_si512(_mm512_srli_epi16(w1, 4), low_half);
+        QWENVL_EACH_ROW {
+          const __m512i x_low = four_bytes(x + m * p.k + s * 8),
+                        x_high = four_bytes(x + m * p.k + s * 8 + 4);
+          group[m][0] = _mm512_dpbusd_epi32(group[m][0], low0, x_low);
+          group[m][1] = _mm512_dpbusd_epi32(group[m][1], low1, x_low);
+          group[m][0] = _mm512_dpbusd_epi32(group[m][0], high0, x_high);
+          group[m][1] = _mm512_dpbusd_epi32(group[m][1], high1, x_high);
+        }
+      }
+      // A group's sum fits into 16 bits, so one 16-bit multiplication scales it.
+      const std::byte* at = panel + 64 + g / 2 * 32;
+      const __m512i sub0 = subs(at, g % 2), sub1 = subs(at + 16, g % 2);
+      QWENVL_EACH_ROW {
+        block[m][0] = _mm512_add_epi32(block[m][0], _mm512_madd_epi16(group[m][0], sub0));
+        block[m][1] = _mm512_add_epi32(block[m][1], _mm512_madd_epi16(group[m][1], sub1));
+      }
+    }
+    const __m512 scale0 =
+        _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(panel)));
+    const __m512 scale1 =
+        _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(panel + 32)));
+    add_block<kM>(a_scales + b, p.n_scales, block, scale0, scale1, sum);
+  }
+  store_rows<kM>(sum, c);
+}
+
+// The integer sums of `n` numbers of kM rows of x and one int8 panel.
+template <int kM>
+inline __attribute__((always_inline)) void int8_sums(const PackedProduct& p, const std::int8_t* x,
+                                                     const std::byte* numbers, std::int64_t n,
+                                                     __m512i (&sum)[kM][2]) {
+  for (std::int64_t i = 0; i < n; i += 4, numbers += 128) {
+    const __m512i w0 = _mm512_load_si512(numbers), w1 = _mm512_load_si512(numbers + 64);
+    prefetch(numbers);
+    prefetch(numbers + 64);
+    QWENVL_EACH_ROW {
+      const __m512i four = four_bytes(x + m * p.k + i);
+      sum[m][0] = _mm512_dpbusd_epi32(sum[m][0], w0, four);
+      sum[m][1] = _mm512_dpbusd_epi32(sum[m][1], w1, four);
+    }
+  }
+}
+
+template <int kM>
+__attribute__((noinline)) void int8_panel(const PackedProduct& p, std::int64_t t,
+                                          const std::byte* panel, float* c) {
+  const std::int8_t* a = p.a + t * p.k;
+  const float* a_scales = p.a_scales + t * p.n_scales;
+  const std::int64_t length = p.k / p.n_scales;
+  const __m512 scale0 = _mm512_load_ps(panel), scale1 = _mm512_load_ps(panel + 64);
+  const std::byte* numbers = panel + kInt8Header;
+  __m512 sum[kM][2];
+  QWENVL_EACH_ROW sum[m][0] = sum[m][1] = _mm512_setzero_ps();
+  for (std::int64_t b = 0; b < p.n_scales; ++b) {
+    __m512i block[kM][2];
+    QWENVL_EACH_ROW block[m][0] = block[m][1] =
+        _mm512_set1_epi32(-128 * p.a_totals[(t + m) * p.n_scales + b]);
+    int8_sums<kM>(p, a + b * length, numbers + b * length * kPanelRows, length, block);
+    add_block<kM>(a_scales + b, p.n_scales, block, scale0, scale1, sum);
+  }
+  store_rows<kM>(sum, c);
+}
+
+template <int kM>
+void rows_of_panel(const PackedProduct& p, std::int64_t t, const std::byte* panel, float* c) {
+  if (p.packing == Packing::int4) {
+    int4_panel<kM>(p, t, panel, c);
+  } else {
+    int8_panel<kM>(p, t, panel, c);
+  }
+}
+
+#include "backend/cpu/packed/packed_rows.inl"
+
+}  // namespace
+
+constinit const PackedKernels packed_avx512_vnni = {quantise, multiply};
+
+}  // namespace qwenvl::cpu
+QWENVL_TARGET_END
+
+#endif  // __x86_64__

@@ -1,0 +1,333 @@
+// Splits products with packed weights into tasks: some panels against some rows.
+#include "backend/cpu/packed/packed_linear.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace qwenvl::cpu {
+namespace {
+
+constexpr std::int64_t kRowsAtOnce = 512;             // quantised before they are multiplied
+constexpr std::int64_t kPanelsPerTask = 4;            // with many rows
+constexpr std::int64_t kActivationBytes = 384 << 10;  // stay in the second-level cache
+constexpr std::int64_t kFloat = sizeof(float);
+
+std::byte* row_of(const Tensor& x, std::int64_t i) {
+  return static_cast<std::byte*>(x.data) +
+         i * x.row_stride * static_cast<std::int64_t>(size_of(x.type));
+}
+
+// Where the results of a panel go.
+std::byte* columns_of(const Tensor& out, std::int64_t panel) {
+  return row_of(out, 0) + panel * kPanelRows * static_cast<std::int64_t>(size_of(out.type));
+}
+
+const float* bias_of(const LinearPart& part, std::int64_t panel) {
+  return part.bias.empty() ? nullptr : part.bias.data() + panel * kPanelRows;
+}
+
+std::int64_t width_of(const Weight& w, std::int64_t panel) {
+  return std::min(kPanelRows, w.n_out - panel * kPanelRows);
+}
+
+bool is_grouped(Packing packing) { return packing != Packing::int8; }
+
+}  // namespace
+
+PackedLinear::PackedLinear(const KernelTable& kernels, ThreadPool& pool)
+    : kernels_(kernels), pool_(pool), scratch_(static_cast<std::size_t>(pool.n_threads())) {}
+
+bool PackedLinear::can_share(std::span<const LinearPart> parts) {
+  return std::all_of(parts.begin(), parts.end(), [&](const LinearPart& part) {
+    return part.weight->is_packed() && part.weight->n_in == parts[0].weight->n_in &&
+           is_grouped(part.weight->packing) == is_grouped(parts[0].weight->packing);
+  });
+}
+
+bool PackedLinear::takes_tiles(std::int64_t m) const {
+  return kernels_.packed->takes_tiles && kernels_.packed->takes_tiles(m);
+}
+
+const RowKernels& PackedLinear::rows(DType type) const {
+  return type == DType::bf16 ? kernels_.bf16 : kernels_.f32;
+}
+
+// ---- activations -------------------------------------------------------------------------------
+
+PackedLinear::Room PackedLinear::room_for(std::int64_t m, const Weight& w,
+                                          Activations& memory) const {
+  Room room{};
+  room.m = m;
+  room.k = padded_to_blocks(w.n_in);
+  room.is_grouped = is_grouped(w.packing);
+  room.n_scales = room.is_grouped ? room.k / kBlock : 1;
+  room.is_tiled = takes_tiles(m);
+  const std::int64_t n_sums = room.k / kSubGroup;
+  room.q =
+      reinterpret_cast<std::int8_t*>(memory.numbers.floats((m + 15) / 16 * 16 * room.k / kFloat));
+  room.scales = memory.scales.floats(m * (2 * room.n_scales + n_sums));
+  room.sums = reinterpret_cast<std::int32_t*>(room.scales + m * room.n_scales);
+  room.totals = room.sums + m * n_sums;
+  return room;
+}
+
+PackedProduct PackedLinear::product_of(const Room& room) {
+  PackedProduct p{};
+  p.a = room.q;
+  p.a_scales = room.scales;
+  p.a_sums = room.sums;
+  p.a_totals = room.totals;
+  p.m = room.m;
+  p.k = room.k;
+  p.n_scales = room.n_scales;
+  return p;
+}
+
+// n numbers of row t from a block on; spare holds them while they are put into tiles.
+void PackedLinear::quantise_row(const Room& room, std::int64_t t, std::int64_t first_block,
+                                const float* row, std::int64_t n, std::int8_t* spare) const {
+  const std::int64_t n_sums = room.k / kSubGroup, per_scale = n_sums / room.n_scales;
+  const std::int64_t first = first_block * kBlock, end = first + padded_to_blocks(n);
+  float* scales = room.scales + t * room.n_scales + first_block;
+  std::int32_t* sums = room.sums + t * n_sums + first_block * (kBlock / kSubGroup);
+  std::int8_t* bytes = room.is_tiled ? spare : room.q + t * room.k + first;
+  kernels_.packed->quantise(row, n, room.is_grouped, bytes, scales, sums);
+  const std::int64_t n_scales = room.is_grouped ? (end - first) / kBlock : 1;
+  for (std::int64_t i = 0; i < n_scales; ++i) {
+    const std::int32_t* from = sums + i * per_scale;
+    room.totals[t * room.n_scales + first_block + i] = std::accumulate(from, from + per_scale, 0);
+  }
+  if (!room.is_tiled) return;
+  for (std::int64_t i = first; i < end; i += 64) {
+    std::copy_n(bytes + i - first, 64, room.q + t / 16 * 16 * room.k + i * 16 + t % 16 * 64);
+  }
+}
+
+PackedProduct PackedLinear::quantise(const Tensor& x, const Weight& w) {
+  const Room room = room_for(x.rows(), w, activations_);
+  pool_.parallel_for(room.m, [&](std::int64_t t, int thread) {
+    float* row = scratch_[static_cast<std::size_t>(thread)].row.floats(w.n_in + room.k / kFloat);
+    rows(x.type).widen(row_of(x, t), w.n_in, row);
+    quantise_row(room, t, 0, row, w.n_in, reinterpret_cast<std::int8_t*>(row + w.n_in));
+  });
+  return product_of(room);
+}
+
+// ---- tasks -------------------------------------------------------------------------------------
+
+// Few rows are read at the speed of memory, best in long streams; many are better shared out in
+// small parts.
+std::int64_t PackedLinear::panels_per_task(std::int64_t panels, std::int64_t m) const {
+  if (takes_tiles(m)) return kPanelsPerTask;
+  return std::max(kPanelsPerTask, panels / (4 * pool_.n_threads()));
+}
+
+// Rows of x that a task's panels go over before the next rows. Kernels with tiles take a piece of
+// each row at a time and so need no limit, and int4 panels are expanded for each block of rows;
+// else what is in use must stay in the second-level cache.
+std::int64_t PackedLinear::rows_at_once(const PackedProduct& p, Packing packing) const {
+  if (packing == Packing::int4 || takes_tiles(p.m)) return p.m;
+  return std::min(p.m, std::max<std::int64_t>(64, kActivationBytes / p.k / 32 * 32));
+}
+
+// Rows [first_row, first_row + n_rows) of x times some panels of w. Products that wait for each
+// other lie side by side in the scratch memory: `part` 0 or 1.
+PackedProduct PackedLinear::product_of(const PackedProduct& x, const Weight& w,
+                                       std::int64_t first_panel, std::int64_t n_panels,
+                                       std::int64_t first_row, std::int64_t n_rows,
+                                       Scratch& scratch, int part) const {
+  PackedProduct p = x;
+  p.m = n_rows;
+  p.a += first_row * x.k;
+  p.a_scales += first_row * x.n_scales;
+  p.a_sums += first_row * (x.k / kSubGroup);
+  p.a_totals += first_row * x.n_scales;
+  p.packing = w.packing;
+  p.panel_bytes = panel_bytes(w.packing, w.n_in);
+  p.panels = static_cast<const std::byte*>(w.data) + first_panel * p.panel_bytes;
+  p.n_panels = n_panels;
+  p.c_panel = (takes_tiles(x.m) ? (n_rows + 31) / 32 * 32 : n_rows) * kPanelRows;
+  p.c = scratch.products.floats(2 * n_panels * p.c_panel) + part * n_panels * p.c_panel;
+  p.scratch = reinterpret_cast<std::byte*>(scratch.expanded.floats(kPackedScratchBytes / kFloat));
+  return p;
+}
+
+void PackedLinear::run_task(const PackedProduct& x, const Task& task, const Tensor& out,
+                            Scratch& scratch) {
+  const Weight& w = *task.part->weight;
+  const std::int64_t block = rows_at_once(x, w.packing);
+  for (std::int64_t t = 0; t < x.m; t += block) {
+    const Tensor to = out.slice_rows(t, std::min(block, x.m - t));
+    const PackedProduct p = product_of(x, w, task.first, task.n, t, to.rows(), scratch, 0);
+    kernels_.packed->multiply(p);
+    for (std::int64_t i = 0; i < task.n; ++i) {
+      const std::int64_t panel = task.first + i;
+      rows(to.type).store_products(p.c + i * p.c_panel, kPanelRows, p.m, bias_of(*task.part, panel),
+                                   width_of(w, panel), columns_of(to, panel),
+                                   to.row_stride * static_cast<std::int64_t>(size_of(to.type)));
+    }
+  }
+}
+
+std::vector<PackedLinear::Task> PackedLinear::tasks_of(std::span<const LinearPart> parts,
+                                                       std::int64_t m) const {
+  std::int64_t panels = 0;
+  for (const LinearPart& part : parts) panels += n_panels(part.weight->n_out);
+  const std::int64_t per_task = panels_per_task(panels, m);
+  std::vector<Task> tasks;
+  for (const LinearPart& part : parts) {
+    const std::int64_t n = n_panels(part.weight->n_out);
+    for (std::int64_t first = 0; first < n; first += per_task) {
+      tasks.push_back({&part, first, std::min(per_task, n - first)});
+    }
+  }
+  return tasks;
+}
+
+void PackedLinear::run_tasks(const PackedProduct& x, std::span<const Task> tasks,
+                             std::int64_t first_row) {
+  pool_.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t i, int thread) {
+    const Task& task = tasks[static_cast<std::size_t>(i)];
+    run_task(x, task, task.part->out.slice_rows(first_row, x.m),
+             scratch_[static_cast<std::size_t>(thread)]);
+  });
+}
+
+void PackedLinear::linears(Tensor x, std::span<const LinearPart> parts) {
+  const std::vector<Task> tasks = tasks_of(parts, std::min(kRowsAtOnce, x.rows()));
+  for (std::int64_t begin = 0; begin < x.rows(); begin += kRowsAtOnce) {
+    const std::int64_t n = std::min(kRowsAtOnce, x.rows() - begin);
+    run_tasks(quantise(x.slice_rows(begin, n), *parts[0].weight), tasks, begin);
+  }
+}
+
+// ---- gated products ----------------------------------------------------------------------------
+
+// The same panels of both, so that silu(gate) · up is formed where the products still are. out
+// begins at the first of the task's panels.
+void PackedLinear::store_gated_task(const PackedProduct& x, const LinearPart& gate,
+                                    const LinearPart& up, const Task& panels, const Tensor& out,
+                                    Scratch& scratch) {
+  const Weight& w = *gate.weight;
+  const std::int64_t block = rows_at_once(x, w.packing);
+  for (std::int64_t t = 0; t < x.m; t += block) {
+    const Tensor to = out.slice_rows(t, std::min(block, x.m - t));
+    const std::int64_t first = panels.first;
+    const PackedProduct g = product_of(x, w, first, panels.n, t, to.rows(), scratch, 0);
+    const PackedProduct u = product_of(x, *up.weight, first, panels.n, t, to.rows(), scratch, 1);
+    kernels_.packed->multiply(g);
+    kernels_.packed->multiply(u);
+    for (std::int64_t i = 0; i < panels.n; ++i) {
+      rows(to.type).store_gated(g.c + i * g.c_panel, u.c + i * u.c_panel, kPanelRows, to.rows(),
+                                bias_of(gate, first + i), bias_of(up, first + i),
+                                width_of(w, first + i), columns_of(to, i),
+                                to.row_stride * static_cast<std::int64_t>(size_of(to.type)));
+    }
+  }
+}
+
+void PackedLinear::gated_linear(Tensor x, const LinearPart& gate, const LinearPart& up) {
+  const Weight& w = *gate.weight;
+  const std::int64_t panels = n_panels(w.n_out);
+  for (std::int64_t begin = 0; begin < x.rows(); begin += kRowsAtOnce) {
+    const Tensor out = gate.out.slice_rows(begin, std::min(kRowsAtOnce, x.rows() - begin));
+    const PackedProduct quantised = quantise(x.slice_rows(begin, out.rows()), w);
+    const std::int64_t per_task = panels_per_task(panels, quantised.m) / 2;
+    pool_.parallel_for((panels + per_task - 1) / per_task, [&](std::int64_t i, int thread) {
+      const Task task{&gate, i * per_task, std::min(per_task, panels - i * per_task)};
+      const std::int64_t first = task.first * kPanelRows;
+      store_gated_task(quantised, gate, up, task,
+                       out.slice_columns(first, std::min(task.n * kPanelRows, w.n_out - first)),
+                       scratch_[static_cast<std::size_t>(thread)]);
+    });
+  }
+}
+
+bool PackedLinear::can_feed_forward(const Weight& gate, const Weight& up, const Weight& down) {
+  return gate.is_packed() && gate.packing == up.packing && down.is_packed() &&
+         is_grouped(down.packing);
+}
+
+// Panels of gate and of up in a task: whole blocks of what follows.
+std::int64_t PackedLinear::gated_panels_per_task(std::int64_t panels, std::int64_t m) const {
+  constexpr std::int64_t kPanelsOfBlock = kBlock / kPanelRows;
+  return std::max<std::int64_t>(1, panels_per_task(panels, m) / 2 / kPanelsOfBlock) *
+         kPanelsOfBlock;
+}
+
+// silu(gate) · up, rounded as gated_linear rounds it, → quantised activations.
+void PackedLinear::gate_into(const PackedProduct& x, const LinearPart& gate, const LinearPart& up,
+                             DType type, const Room& room) {
+  const Weight& w = *gate.weight;
+  const std::int64_t panels = n_panels(w.n_out), per_task = gated_panels_per_task(panels, x.m);
+  pool_.parallel_for((panels + per_task - 1) / per_task, [&](std::int64_t task, int thread) {
+    Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
+    const std::int64_t first = task * per_task, last = std::min(panels, first + per_task);
+    const std::int64_t width = std::min(w.n_out, last * kPanelRows) - first * kPanelRows;
+    const Tensor gated(
+        scratch.gated.floats((x.m * width * static_cast<std::int64_t>(size_of(type)) + kFloat - 1) /
+                             kFloat),
+        type, {x.m, width});
+    // Many rows: half a block at a time, so that the products stay in the second-level cache.
+    const std::int64_t step = takes_tiles(x.m) ? kPanelsPerTask / 2 : per_task;
+    for (std::int64_t panel = first; panel < last; panel += step) {
+      const Task some{&gate, panel, std::min(step, last - panel)};
+      const std::int64_t column = (panel - first) * kPanelRows;
+      store_gated_task(x, gate, up, some, gated.slice_columns(column, width - column), scratch);
+    }
+    const std::int64_t spare = padded_to_blocks(width) / kFloat;
+    for (std::int64_t t = 0; t < x.m; ++t) {
+      float* row = scratch.row.floats(width + spare);
+      rows(type).widen(row_of(gated, t), width, row);
+      quantise_row(room, t, first * kPanelRows / kBlock, row, width,
+                   reinterpret_cast<std::int8_t*>(row + width));
+    }
+  });
+}
+
+void PackedLinear::feed_forward(Tensor x, const LinearPart& gate, const LinearPart& up,
+                                const LinearPart& down) {
+  const std::vector<Task> tasks = tasks_of({&down, 1}, std::min(kRowsAtOnce, x.rows()));
+  for (std::int64_t begin = 0; begin < x.rows(); begin += kRowsAtOnce) {
+    const std::int64_t n = std::min(kRowsAtOnce, x.rows() - begin);
+    const PackedProduct quantised = quantise(x.slice_rows(begin, n), *gate.weight);
+    const Room room = room_for(n, *down.weight, hidden_);
+    gate_into(quantised, gate, up, x.type, room);
+    run_tasks(product_of(room), tasks, begin);
+  }
+}
+
+// ---- memory ------------------------------------------------------------------------------------
+
+std::int64_t PackedLinear::activation_bytes(std::int64_t m, const Weight& w) const {
+  const std::int64_t k = padded_to_blocks(w.n_in);
+  return (m + 15) * k + m * (2 * k / kBlock + k / kSubGroup) * kFloat;
+}
+
+// Of a thread: products with up to m rows, by tiles or without.
+std::int64_t PackedLinear::product_bytes(std::int64_t m, const Weight& w) const {
+  const auto bytes = [&](std::int64_t n_rows, std::int64_t rows) {
+    return 2 * panels_per_task(n_panels(w.n_out), n_rows) * kPanelRows * rows * kFloat;
+  };
+  std::int64_t few = m;
+  while (few > 0 && takes_tiles(few)) --few;
+  return std::max(few < m ? bytes(m, (m + 31) / 32 * 32) : 0, few > 0 ? bytes(few, few) : 0);
+}
+
+std::int64_t PackedLinear::scratch_bytes(std::int64_t n_rows, const Weight& w) const {
+  const std::int64_t m = std::min(kRowsAtOnce, n_rows), k = padded_to_blocks(w.n_in);
+  return activation_bytes(m, w) +
+         pool_.n_threads() * (w.n_in * kFloat + k + kPackedScratchBytes + product_bytes(m, w));
+}
+
+std::int64_t PackedLinear::feed_forward_bytes(std::int64_t n_rows, const Weight& gate,
+                                              const Weight& down, DType type) const {
+  const std::int64_t m = std::min(kRowsAtOnce, n_rows);
+  const std::int64_t width = gated_panels_per_task(n_panels(gate.n_out), m) * kPanelRows;
+  const std::int64_t gated = m * width * static_cast<std::int64_t>(size_of(type));
+  const std::int64_t more =
+      std::max<std::int64_t>(0, product_bytes(m, down) - product_bytes(m, gate));
+  return activation_bytes(m, down) + pool_.n_threads() * (gated + more + width * (kFloat + 1));
+}
+
+}  // namespace qwenvl::cpu
