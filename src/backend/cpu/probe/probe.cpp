@@ -19,6 +19,7 @@
 
 #include "backend/cpu/probe/probe_table.h"
 #include "core/clock.h"
+#include "core/settings.h"
 
 namespace qwenvl::cpu {
 namespace {
@@ -49,21 +50,27 @@ CpuidLeaf features(unsigned subleaf) {
   return leaf;
 }
 
+// Every set of instructions that the machine has and the forced table, if any, may use: a share of
+// the limit of tiles would say nothing about kernels that do without.
 Loops best_loops() {
   __builtin_cpu_init();  // also asks the operating system whether it keeps the wide registers
+  const std::string forced = setting("QWENVL_ISA").value_or("amx");
+  const bool allows_avx512 = forced.starts_with("avx512") || forced == "amx";
   Loops loops;
   const CpuidLeaf more = features(1);
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+  if (forced != "portable" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     loops = {&kAvx2Int8, nullptr, &kAvx2F32, &kAvx2Read};
-    if (more.has_eax(4)) loops.int8 = &kAvxVnniInt8;
+    if (forced == "amx" && more.has_eax(4)) loops.int8 = &kAvxVnniInt8;
   }
   if (__builtin_cpu_supports("avx512f")) {
-    loops.f32 = &kAvx512F32;
-    loops.read = &kAvx512Read;
-    if (__builtin_cpu_supports("avx512vnni")) loops.int8 = &kAvx512VnniInt8;
-    if (more.has_eax(5)) loops.bf16 = &kAvx512Bf16;
+    loops.read = &kAvx512Read;  // memory delivers the same whatever multiplies
+    if (allows_avx512) loops.f32 = &kAvx512F32;
+    if (allows_avx512 && forced != "avx512" && __builtin_cpu_supports("avx512vnni")) {
+      loops.int8 = &kAvx512VnniInt8;
+    }
+    if ((forced == "avx512_bf16" || forced == "amx") && more.has_eax(5)) loops.bf16 = &kAvx512Bf16;
   }
-  if (may_use_amx()) {
+  if (forced == "amx" && may_use_amx()) {
     loops.int8 = &kAmxInt8;
     loops.bf16 = &kAmxBf16;
   }

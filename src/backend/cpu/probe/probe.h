@@ -1,4 +1,5 @@
-// Measures what this machine can do at most: reading memory, and multiplying numbers in registers.
+// Measures what this machine can do at most: reading memory, and multiplying numbers in registers
+// (with the instructions of the table that QWENVL_ISA forces, when it does).
 // Before: engine/bench/bench.cpp wants a limit to compare with.   After: its report.
 #pragma once
 
