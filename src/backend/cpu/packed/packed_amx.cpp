@@ -29,6 +29,7 @@ QWENVL_TARGET_BEGIN(
 namespace qwenvl::cpu {
 namespace {
 
+#include "backend/cpu/packed/packed_many_rows_avx512.inl"
 #include "backend/cpu/packed/packed_quantise_avx512.inl"
 #include "backend/cpu/tiles_amx.inl"
 
@@ -135,27 +136,6 @@ inline __attribute__((always_inline)) void add_rows(const Pending& p, std::int64
   }
 }
 
-// Fetches what comes next from memory, a little with every step.
-class Ahead {
- public:
-  Ahead(const std::byte* next, std::int64_t n_bytes, std::int64_t n_steps)
-      : next_(reinterpret_cast<const char*>(next)),
-        n_lines_((n_bytes / 64 + n_steps - 1) / n_steps) {}
-  inline __attribute__((always_inline)) void fetch() {
-    for (std::int64_t i = 0; i < n_lines_; ++i, next_ += 64) _mm_prefetch(next_, _MM_HINT_T1);
-  }
-
- private:
-  const char* next_;
-  std::int64_t n_lines_;
-};
-
-// What is needed after `bytes` of panel i: the same of the next panel, or more of the first.
-inline const std::byte* next_of(const PackedProduct& p, std::int64_t i, const std::byte* piece,
-                                std::int64_t bytes) {
-  return i + 1 < p.n_panels ? piece + p.panel_bytes : piece + bytes - i * p.panel_bytes;
-}
-
 // ---- int8: one scale for a row of x, one for a row of W
 // ------------------------------------------
 
@@ -239,48 +219,6 @@ void int8_panels(const PackedProduct& p) {
 // ---- int4 and int8_grouped: scales for each block
 // ------------------------------------------------
 
-// Products sub · (u − 8) of 32 even bytes; the odd ones are added in place.
-// codes: 64 values of 4 bits; sub, sub8: the sub-scales and eight times them, 16 bits wide.
-inline __attribute__((always_inline)) __m512i expanded(__m512i codes, __m512i sub, __m512i sub8) {
-  const __m512i even = _mm512_and_si512(codes, _mm512_set1_epi16(15));
-  const __m512i odd = _mm512_srli_epi16(codes, 8);
-  const __m512i even_product = _mm512_sub_epi16(_mm512_mullo_epi16(even, sub), sub8);
-  const __m512i odd_product = _mm512_sub_epi16(_mm512_mullo_epi16(odd, sub), sub8);
-  // The low bytes of the even and of the odd products, side by side.
-  return _mm512_mask_blend_epi8(0xaaaaaaaaaaaaaaaaull, even_product,
-                                _mm512_slli_epi16(odd_product, 8));
-}
-
-// 16 sub-scales, each twice as 16 bits: one for each of the two pairs of bytes of a row.
-inline __attribute__((always_inline)) __m512i wide_subs(const std::byte* p, int high) {
-  const __m512i both = _mm512_cvtepu8_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
-  const __m512i value = _mm512_srai_epi32(_mm512_slli_epi32(both, high ? 24 : 28), 28);
-  return _mm512_or_si512(_mm512_and_si512(value, _mm512_set1_epi32(0xffff)),
-                         _mm512_slli_epi32(value, 16));
-}
-
-// Blocks of an int4 panel → signed bytes, [number / 4][32][4].
-void expand_int4(const std::byte* block, std::int64_t n_blocks, std::byte* out) {
-  const __m512i low_half = _mm512_set1_epi8(15);
-  for (std::int64_t b = 0; b < n_blocks; ++b, block += kInt4Block) {
-    for (int g = 0; g < 4; ++g) {
-      const std::byte* at = block + 64 + g / 2 * 32;
-      for (int half = 0; half < 2; ++half) {  // 16 rows of W
-        const __m512i sub = wide_subs(at + half * 16, g % 2), sub8 = _mm512_slli_epi16(sub, 3);
-        const std::byte* from = block + kInt4Header + g * 512 + half * 64;
-        std::byte* to = out + b * kBlock * kPanelRows + g * 1024 + half * 64;
-        for (int s = 0; s < 4; ++s, from += 128, to += 256) {
-          const __m512i both = _mm512_load_si512(from);
-          const __m512i low = _mm512_and_si512(both, low_half);
-          const __m512i high = _mm512_and_si512(_mm512_srli_epi16(both, 4), low_half);
-          _mm512_store_si512(to, expanded(low, sub, sub8));
-          _mm512_store_si512(to + 128, expanded(high, sub, sub8));
-        }
-      }
-    }
-  }
-}
-
 // The same of an int8_grouped panel: u − 128.
 void expand_int8(const std::byte* numbers, std::int64_t n_blocks, std::byte* out) {
   const __m512i sign = _mm512_set1_epi8(-128);
@@ -356,7 +294,7 @@ void grouped_panels(const PackedProduct& p) {
     for (std::int64_t i = 0; i < p.n_panels; ++i) {
       const std::byte* panel = p.panels + i * p.panel_bytes;
       const std::byte* blocks = panel + header + first * block_bytes;
-      (is_int4 ? expand_int4 : expand_int8)(blocks, n, p.scratch);
+      (is_int4 ? expand_int4<false> : expand_int8)(blocks, n, p.scratch);
       const Ahead ahead(next_of(p, i, blocks, n * block_bytes), n * block_bytes, n_row_blocks * n);
       grouped_piece(p, panel, first, n, p.c + i * p.c_panel, ahead);
     }

@@ -1,14 +1,17 @@
 // Packed products with the byte dot products of AVX-512 VNNI: sums of 4 products of an unsigned and
 // a signed byte in each of 16 lanes, one lane a row of W.
 //
-// Up to kRows rows of x go over a panel at once, so that one token and a few cost the same bytes of
-// weights. Codes are unsigned; what that adds to each sum, a multiple of the sum of the
-// activations, is where the sums start.
+// Up to four rows of x go over a panel at once, so that one token and a few cost the same bytes of
+// weights. Many rows go twelve at a time: as many sums as hide the latency of a product and leave
+// the loading of numbers behind the multiplying; int4 is expanded to bytes before. Codes are
+// unsigned; what that adds to each sum, a multiple of the sum of the activations, is where the sums
+// start.
 #if defined(__x86_64__)
 
 #include <immintrin.h>
 
 #include <cstdint>
+#include <utility>
 
 #include "backend/cpu/packed/packed_kernels.h"
 #include "backend/cpu/target.h"
@@ -22,6 +25,7 @@ QWENVL_TARGET_BEGIN(
 namespace qwenvl::cpu {
 namespace {
 
+#include "backend/cpu/packed/packed_many_rows_avx512.inl"
 #include "backend/cpu/packed/packed_quantise_avx512.inl"
 
 // Bytes of weights fetched ahead: from memory into the second-level cache across the borders of
@@ -174,9 +178,117 @@ void rows_of_panel(const PackedProduct& p, std::int64_t t, const std::byte* pane
 
 #include "backend/cpu/packed/packed_rows.inl"
 
+// ---- many rows ---------------------------------------------------------------------------------
+
+constexpr std::int64_t kTallRows = 12;  // two registers of sums each, of 32
+
+// Some blocks of a panel as unsigned bytes, 128 more than the weights.
+struct TallPiece {
+  const std::byte* panel;    // where the scales are
+  const std::byte* numbers;  // [n_blocks · kBlock / 4][32][4]
+  std::int64_t first, n_blocks;
+};
+
+// Where the 32 scales of W of a block are, and how to read them.
+inline __attribute__((always_inline)) __m512 scales_of(const PackedProduct& p,
+                                                       const std::byte* panel, std::int64_t block,
+                                                       int half) {
+  if (p.packing != Packing::int4) return _mm512_load_ps(panel + half * 64);
+  const std::byte* scales = panel + block * kInt4Block + half * 32;
+  return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(scales)));
+}
+
+// sum += products of four bytes of w and of x in each lane. As an instruction: through the
+// intrinsic g++ 12 moves many sums between registers and memory, at half the speed.
+inline __attribute__((always_inline)) void add_products(__m512i& sum, __m512i w, __m512i x) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(x));
+}
+
+// do_row(0), do_row(1) … one after the other: a loop of twelve, unrolled by the compiler, would
+// keep the sums in memory.
+template <int... kRow, class DoRow>
+inline __attribute__((always_inline)) void for_rows(std::integer_sequence<int, kRow...>,
+                                                    DoRow do_row) {
+  (do_row(kRow), ...);
+}
+template <int kM, class DoRow>
+inline __attribute__((always_inline)) void for_each_row(DoRow do_row) {
+  for_rows(std::make_integer_sequence<int, kM>(), do_row);
+}
+
+// c[m][0 … 31] (+)= integer sums of the blocks of a scale · scales, for kM rows of x.
+template <int kM>
+__attribute__((noinline)) void tall_rows(const PackedProduct& p, std::int64_t t,
+                                         const TallPiece& piece, float* c, Ahead& ahead) {
+  const std::int64_t length = p.k / p.n_scales;
+  const std::int64_t first_scale = piece.first * kBlock / length,
+                     n_scales = piece.n_blocks * kBlock / length;
+  const std::byte* numbers = piece.numbers;
+  const std::int8_t* x = p.a + t * p.k + piece.first * kBlock;
+  for (std::int64_t s = first_scale; s < first_scale + n_scales; ++s) {
+    __m512i sum[kM][2];
+    for_each_row<kM>([&](int m) __attribute__((always_inline)) {
+      sum[m][0] = sum[m][1] = _mm512_set1_epi32(-128 * p.a_totals[(t + m) * p.n_scales + s]);
+    });
+    ahead.fetch();
+    for (const std::int8_t* end = x + length; x != end; x += 4, numbers += 128) {
+      const __m512i w0 = _mm512_load_si512(numbers), w1 = _mm512_load_si512(numbers + 64);
+      for_each_row<kM>([&](int m) __attribute__((always_inline)) {
+        const __m512i four = four_bytes(x + m * p.k);
+        add_products(sum[m][0], w0, four);
+        add_products(sum[m][1], w1, four);
+      });
+    }
+    const __m512 scale0 = scales_of(p, piece.panel, s, 0), scale1 = scales_of(p, piece.panel, s, 1);
+    const __mmask16 before = s == 0 ? 0 : 0xffff;
+    for_each_row<kM>([&](int m) __attribute__((always_inline)) {
+      const __m512 x_scale = _mm512_set1_ps(p.a_scales[(t + m) * p.n_scales + s]);
+      float* out = c + m * kPanelRows;
+      const __m512 before0 = _mm512_maskz_loadu_ps(before, out),
+                   before1 = _mm512_maskz_loadu_ps(before, out + 16);
+      _mm512_storeu_ps(out, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[m][0]),
+                                            _mm512_mul_ps(scale0, x_scale), before0));
+      _mm512_storeu_ps(out + 16, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[m][1]),
+                                                 _mm512_mul_ps(scale1, x_scale), before1));
+    });
+  }
+}
+
+void tall_piece(const PackedProduct& p, const TallPiece& piece, float* c, Ahead ahead) {
+  std::int64_t t = 0;
+  for (; t + kTallRows <= p.m; t += kTallRows) {
+    tall_rows<kTallRows>(p, t, piece, c + t * kPanelRows, ahead);
+  }
+  for (; t + 4 <= p.m; t += 4) tall_rows<4>(p, t, piece, c + t * kPanelRows, ahead);
+  for (; t < p.m; ++t) tall_rows<1>(p, t, piece, c + t * kPanelRows, ahead);
+}
+
+void tall_panels(const PackedProduct& p) noexcept {
+  const bool is_int4 = p.packing == Packing::int4;
+  // Whole rows where they are read as they are: the sums of one scale must stay together.
+  const std::int64_t n_all = p.k / kBlock, at_once = is_int4 ? kExpandedNumbers / kBlock : n_all;
+  const std::int64_t header = is_int4 ? 0 : kInt8Header,
+                     block_bytes = is_int4 ? kInt4Block : kBlock * kPanelRows;
+  for (std::int64_t i = 0; i < p.n_panels; ++i) {
+    const std::byte* panel = p.panels + i * p.panel_bytes;
+    for (std::int64_t first = 0; first < n_all; first += at_once) {
+      const std::int64_t n = n_all - first < at_once ? n_all - first : at_once;
+      const std::byte* numbers = panel + header + first * block_bytes;
+      const Ahead ahead(numbers + n * block_bytes, n * block_bytes,
+                        p.m / kTallRows * (is_int4 ? n : p.n_scales));
+      if (is_int4) expand_int4<true>(numbers, n, p.scratch);
+      tall_piece(p, {panel, is_int4 ? p.scratch : numbers, first, n}, p.c + i * p.c_panel, ahead);
+    }
+  }
+}
+
+void multiply_any(const PackedProduct& p) noexcept {
+  (p.m < kTallRows ? multiply : tall_panels)(p);
+}
+
 }  // namespace
 
-constinit const PackedKernels packed_avx512_vnni = {quantise, multiply};
+constinit const PackedKernels packed_avx512_vnni = {quantise, multiply_any};
 
 }  // namespace qwenvl::cpu
 QWENVL_TARGET_END

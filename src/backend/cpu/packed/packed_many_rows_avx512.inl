@@ -1,0 +1,67 @@
+// What the AVX-512 kernels for many rows share: included inside the region of a kernel file. Weights
+// are fetched ahead while the rows go over those before, and int4 is expanded to bytes once for all.
+
+// Fetches what comes next from memory, a little with every step.
+class Ahead {
+ public:
+  Ahead(const std::byte* next, std::int64_t n_bytes, std::int64_t n_steps)
+      : next_(reinterpret_cast<const char*>(next)),
+        n_lines_((n_bytes / 64 + n_steps - 1) / n_steps) {}
+  inline __attribute__((always_inline)) void fetch() {
+    for (std::int64_t i = 0; i < n_lines_; ++i, next_ += 64) _mm_prefetch(next_, _MM_HINT_T1);
+  }
+
+ private:
+  const char* next_;
+  std::int64_t n_lines_;
+};
+
+// What is needed after `bytes` of panel i: the same of the next panel, or more of the first.
+inline const std::byte* next_of(const PackedProduct& p, std::int64_t i, const std::byte* piece,
+                                std::int64_t bytes) {
+  return i + 1 < p.n_panels ? piece + p.panel_bytes : piece + bytes - i * p.panel_bytes;
+}
+
+// Products sub · (u − 8) of 32 even bytes; the odd ones are added in place.
+// codes: 64 values of 4 bits; sub, sub8: the sub-scales and eight times them, 16 bits wide.
+inline __attribute__((always_inline)) __m512i expanded(__m512i codes, __m512i sub, __m512i sub8) {
+  const __m512i even = _mm512_and_si512(codes, _mm512_set1_epi16(15));
+  const __m512i odd = _mm512_srli_epi16(codes, 8);
+  const __m512i even_product = _mm512_sub_epi16(_mm512_mullo_epi16(even, sub), sub8);
+  const __m512i odd_product = _mm512_sub_epi16(_mm512_mullo_epi16(odd, sub), sub8);
+  // The low bytes of the even and of the odd products, side by side.
+  return _mm512_mask_blend_epi8(0xaaaaaaaaaaaaaaaaull, even_product,
+                                _mm512_slli_epi16(odd_product, 8));
+}
+
+// 16 sub-scales, each twice as 16 bits: one for each of the two pairs of bytes of a row.
+inline __attribute__((always_inline)) __m512i wide_subs(const std::byte* p, int high) {
+  const __m512i both = _mm512_cvtepu8_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
+  const __m512i value = _mm512_srai_epi32(_mm512_slli_epi32(both, high ? 24 : 28), 28);
+  return _mm512_or_si512(_mm512_and_si512(value, _mm512_set1_epi32(0xffff)),
+                         _mm512_slli_epi32(value, 16));
+}
+
+// Blocks of an int4 panel → signed bytes, or such bytes plus 128, [number / 4][32][4].
+template <bool kPlus128>
+void expand_int4(const std::byte* block, std::int64_t n_blocks, std::byte* out) {
+  const __m512i flipped = _mm512_set1_epi8(kPlus128 ? -128 : 0);
+  const __m512i low_half = _mm512_set1_epi8(15);
+  for (std::int64_t b = 0; b < n_blocks; ++b, block += kInt4Block) {
+    for (int g = 0; g < 4; ++g) {
+      const std::byte* at = block + 64 + g / 2 * 32;
+      for (int half = 0; half < 2; ++half) {  // 16 rows of W
+        const __m512i sub = wide_subs(at + half * 16, g % 2), sub8 = _mm512_slli_epi16(sub, 3);
+        const std::byte* from = block + kInt4Header + g * 512 + half * 64;
+        std::byte* to = out + b * kBlock * kPanelRows + g * 1024 + half * 64;
+        for (int s = 0; s < 4; ++s, from += 128, to += 256) {
+          const __m512i both = _mm512_load_si512(from);
+          const __m512i low = _mm512_and_si512(both, low_half);
+          const __m512i high = _mm512_and_si512(_mm512_srli_epi16(both, 4), low_half);
+          _mm512_store_si512(to, _mm512_xor_si512(expanded(low, sub, sub8), flipped));
+          _mm512_store_si512(to + 128, _mm512_xor_si512(expanded(high, sub, sub8), flipped));
+        }
+      }
+    }
+  }
+}
