@@ -162,7 +162,7 @@ void add_bench(CLI::App& program, Chosen& chosen) {
   command
       .add_option("--json", state->json_path, "Write everything measured; -: instead of the table")
       ->type_name("FILE");
-  command.add_option("--plot", state->plot_path, "Write bars of the shares")->check(plot_path());
+  command.add_option("--plot", state->plot_path, "Draw bars of the shares")->check(plot_path());
   add_sizes(command, options);
   add_weight_options(command, options.engine);
   add_memory_options(command, options.engine);

@@ -32,7 +32,7 @@ struct PlanCommand {
 
 constexpr const char* kExamples = R"(Examples:
   qwenvl video plan clip.mp4
-  qwenvl video plan clip.mp4 --max-video-tokens 4096 --plot plan.svg
+  qwenvl video plan clip.mp4 --max-video-tokens 4096 --plot plan.png
   qwenvl video plan lecture.mp4 --video-start 600 --video-end 900 --text-fps 12 --json
 
 Frames are chosen by what happens (--sampling dynamic) unless --sampling uniform is given. The video
