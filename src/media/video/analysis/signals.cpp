@@ -59,7 +59,7 @@ class Meter {
     last_step_ = seconds;
     const double noise = pixel_noise(luma);
     scene_.step(cells, seconds, noise);
-    text_.step(luma, noise);
+    text_.step(luma, noise, camera_since_last_step(cells, is_new_scene));
   }
 
   void finish() {
@@ -68,7 +68,15 @@ class Meter {
   }
 
  private:
+  CameraMotion camera_since_last_step(const CellImage& cells, bool is_new_scene) {
+    const CellImage& before = is_new_scene ? cells : step_cells_;
+    CameraMotion camera = camera_motion(before, cells);
+    step_cells_ = cells;
+    return camera;
+  }
+
   std::vector<MeasuredMoment>& moments_;
+  CellImage step_cells_;  // of the last step
   SceneMeter scene_;
   TextMeter text_;
   double last_step_ = 0;
