@@ -76,9 +76,9 @@ class Differing {
   std::array<bool, kBlock * kBlock> is_marked_;
 };
 
-// Edges of what is new, from dark to bright or from bright to dark, whichever are fewer: strokes
+// Edges of what differs, from dark to bright or from bright to dark, whichever are fewer: strokes
 // have both.
-int new_strokes_in(const LumaImage& luma, const PixelSpan& span, int level,
+int strokes_in(const LumaImage& luma, const PixelSpan& span, int level,
                    const Differing& differing) {
   int rising = 0, falling = 0;
   const int from = std::max(span.x0, 1), to = std::min(span.x1, luma.width - 1);
@@ -128,7 +128,7 @@ void TextMeter::begin(const LumaImage& luma) {
   down_ = (luma.height + kBlock - 1) / kBlock;
   across_ = (luma.width + kBlock - 1) / kBlock;
   Block unknown;
-  unknown.calm_since = static_cast<std::uint32_t>(moments_.size() - 1);
+  unknown.calm_since = unknown.restless_since = static_cast<std::uint32_t>(moments_.size() - 1);
   blocks_.assign(static_cast<std::size_t>(down_) * across_, unknown);
   settled_ = last_ = luma;
 }
@@ -143,6 +143,11 @@ void TextMeter::keep(std::size_t b) {
   blocks_[b].camera = {};
 }
 
+void TextMeter::credit(std::uint8_t& signal) const {
+  const int worth = std::max(1, 255 * kFullShare / (down_ * across_));
+  signal = static_cast<std::uint8_t>(std::min(255, signal + worth));
+}
+
 // The block is calm: text that was not there before is credited to the moment since when it is.
 void TextMeter::settle(std::size_t b) {
   Block& block = blocks_[b];
@@ -153,15 +158,16 @@ void TextMeter::settle(std::size_t b) {
       span.x0 - shift.x < -kSeenShift || span.x1 - shift.x > last_.width + kSeenShift;
   const bool is_unknown = block.is_new_scene || is_from_outside;
   Differing differing;
-  const int n_new = differing.mark(settled_, last_, span, pixel_level(noise_), shift);
-  if (block.is_new_scene) differing.mark_all();
+  const bool shows_else = differing.mark(settled_, last_, span, pixel_level(noise_), shift) >
+                          kChanged * span.area();
   const int edge = static_cast<int>(std::max(options_.stroke_level, kNoise * noise_));
-  if ((block.is_new_scene || n_new > kChanged * span.area()) &&
-      new_strokes_in(last_, span, edge, differing) > kStrokes * span.area() &&
+  const double least = kStrokes * span.area();
+  if (shows_else && strokes_in(settled_, span, edge, differing) > least)
+    credit(moments_[block.restless_since].text_gone);
+  if (block.is_new_scene) differing.mark_all();
+  if ((block.is_new_scene || shows_else) && strokes_in(last_, span, edge, differing) > least &&
       (!is_unknown || plain_in(last_, span) > kPlain * span.area())) {
-    const int worth = std::max(1, 255 * kFullShare / (down_ * across_));
-    std::uint8_t& text = moments_[block.calm_since].text;
-    text = static_cast<std::uint8_t>(std::min(255, text + worth));
+    credit(moments_[block.calm_since].text);
   }
   keep(b);
   block.is_settled = true;
@@ -188,14 +194,16 @@ void TextMeter::step(const LumaImage& luma, double pixel_noise, const CameraMoti
   for (std::size_t b = 0; b < blocks_.size(); ++b) restless[b] = is_restless(b, luma, camera);
   last_ = luma;
   const auto n_restless = std::count(restless.begin(), restless.end(), true);
+  const auto now = static_cast<std::uint32_t>(moments_.size() - 1);
   const bool is_all_restless =
       static_cast<double>(n_restless) > kAllRestless * static_cast<double>(blocks_.size());
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
     Block& block = blocks_[b];
     block.camera.add(camera);
     if (restless[b]) {
+      if (block.is_settled) block.restless_since = now;
       block.n_calm = 0;
-      block.calm_since = static_cast<std::uint32_t>(moments_.size() - 1);
+      block.calm_since = now;
       block.is_settled = false;
       block.is_new_scene = block.is_new_scene || is_all_restless;
     } else if (!block.is_settled) {

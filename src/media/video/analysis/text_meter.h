@@ -40,6 +40,7 @@ class TextMeter {
     bool is_settled = false;       // `settled_` holds what is in it
     bool is_new_scene = true;      // nothing is known about what was in it before
     std::uint32_t calm_since = 0;  // moment
+    std::uint32_t restless_since = 0;
     CameraMotion camera;           // since `settled_` was shown
   };
 
@@ -49,6 +50,7 @@ class TextMeter {
   void keep(std::size_t block);
   bool is_restless(std::size_t block, const LumaImage& luma, const CameraMotion& camera) const;
   void settle(std::size_t block);
+  void credit(std::uint8_t& signal) const;
 
   const SignalOptions options_;
   std::vector<MeasuredMoment>& moments_;
