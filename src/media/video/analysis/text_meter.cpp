@@ -14,7 +14,7 @@ constexpr int kBlock = 16;            // pixels
 constexpr int kCalmSteps = 3;         // what stays as long as this is there
 constexpr double kRestless = 0.015;   // share of pixels that differ in a block that changes
 constexpr double kChanged = 0.04;     // the same, in one that shows something else
-constexpr double kStrokes = 0.04;     // share of edges to each side
+constexpr double kStrokes = 0.03;     // share of edges to each side
 constexpr double kPlain = 0.35;       // share of pixels of the commonest grey level
 constexpr double kAllRestless = 0.6;  // share of blocks: the camera moves
 constexpr double kPixelLevel = 8, kNoise = 5;  // grey levels; standard deviations
