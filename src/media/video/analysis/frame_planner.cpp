@@ -257,9 +257,8 @@ void Planner::place(const Segment& segment, std::int64_t n, double detail,
 // later pair shows, too, the detail of text; only then events, which is too much for any grant.
 Grant Planner::largest_grant() const {
   Grant most{1, 1, wish_.text_detail};
-  for (const auto& [part, least] : {std::pair{&Grant::density, 0.0},
-                                    {&Grant::standing, 0.0},
-                                    {&Grant::detail, 1.0}}) {
+  for (const auto& [part, least] :
+       {std::pair{&Grant::density, 0.0}, {&Grant::standing, 0.0}, {&Grant::detail, 1.0}}) {
     if (fits(allot(most))) return most;
     Grant low = most, high = most;
     low.*part = least;

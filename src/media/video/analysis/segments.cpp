@@ -126,9 +126,9 @@ void Labels::label_cuts() {
 // Blocks whose text appears, or goes away, from moment `first` on, one after the other.
 Labels::Group Labels::group_from(std::size_t first, std::uint8_t MeasuredMoment::*signal) const {
   Group out{first, share_of(moments_[first].*signal)};
-  for (std::size_t i = first + 1; i < moments_.size() && !is_cut_[i] &&
-                                  seconds(i) - seconds(out.last) <= kTextGap &&
-                                  seconds(i) - seconds(first) <= kLongestText;
+  for (std::size_t i = first + 1;
+       i < moments_.size() && !is_cut_[i] && seconds(i) - seconds(out.last) <= kTextGap &&
+       seconds(i) - seconds(first) <= kLongestText;
        ++i) {
     if (moments_[i].*signal == 0) continue;
     out.share += share_of(moments_[i].*signal);

@@ -17,9 +17,10 @@ constexpr double kChanged = 0.04;     // the same, in one that shows something e
 constexpr double kStrokes = 0.03;     // share of edges to each side
 constexpr double kPlain = 0.35;       // share of pixels of the commonest grey level
 constexpr double kAllRestless = 0.6;  // share of blocks: the camera moves
-constexpr double kPixelLevel = 8, kNoise = 5;  // grey levels; standard deviations
+constexpr double kPixelLevel = 8, kNoise = 5;        // grey levels; standard deviations
 constexpr double kNoShift = 0.05, kSeenShift = 0.5;  // pixels
-constexpr int kFullShare = 24;                 // one block in so many makes the signal 1
+constexpr int kFullShare = 24;                       // one block in so many makes the signal 1,
+constexpr int kMostWorth = 12;  // of 255; but in small pictures, too, text has three blocks
 
 int differing_in(const LumaImage& a, const LumaImage& b, const PixelSpan& span, int level) {
   int count = 0;
@@ -41,9 +42,9 @@ class Differing {
     const bool is_shifted = std::abs(shift.y) > kNoShift || std::abs(shift.x) > kNoShift;
     for (int y = span.y0; y < span.y1; ++y) {
       for (int x = span.x0; x < span.x1; ++x) {
-        const bool differs = std::abs(at(from, y, x) - at(to, y, x)) > level &&
-                             !(is_shifted && is_between(from, y - shift.y, x - shift.x,
-                                                        at(to, y, x), level));
+        const bool differs =
+            std::abs(at(from, y, x) - at(to, y, x)) > level &&
+            !(is_shifted && is_between(from, y - shift.y, x - shift.x, at(to, y, x), level));
         is_marked_[index(span, y, x)] = differs;
         count += differs ? 1 : 0;
       }
@@ -79,7 +80,7 @@ class Differing {
 // Edges of what differs, from dark to bright or from bright to dark, whichever are fewer: strokes
 // have both.
 int strokes_in(const LumaImage& luma, const PixelSpan& span, int level,
-                   const Differing& differing) {
+               const Differing& differing) {
   int rising = 0, falling = 0;
   const int from = std::max(span.x0, 1), to = std::min(span.x1, luma.width - 1);
   for (int y = span.y0; y < span.y1; ++y) {
@@ -94,18 +95,24 @@ int strokes_in(const LumaImage& luma, const PixelSpan& span, int level,
   return std::min(rising, falling);
 }
 
-// Pixels of the commonest grey levels: text stands on something plain.
-int plain_in(const LumaImage& luma, const PixelSpan& span) {
+// Text stands on something plain, or is plain itself where it is new: has the commonest grey levels
+// in much of it.
+bool is_plain(const LumaImage& luma, const PixelSpan& span, const Differing* within) {
   constexpr int kLevels = 8;
   std::array<int, 256 / kLevels + 1> counts{};
+  int n = 0;
   for (int y = span.y0; y < span.y1; ++y) {
     const std::uint8_t* row = luma.values.data() + static_cast<std::size_t>(y) * luma.width;
-    for (int x = span.x0; x < span.x1; ++x) ++counts[row[x] / kLevels];
+    for (int x = span.x0; x < span.x1; ++x) {
+      if (within && !within->is_marked(span, y, x)) continue;
+      ++counts[row[x] / kLevels];
+      ++n;
+    }
   }
   int most = 0;
   for (std::size_t i = 0; i + 1 < counts.size(); ++i)
     most = std::max(most, counts[i] + counts[i + 1]);
-  return most;
+  return most > kPlain * n;
 }
 
 int pixel_level(double noise) { return static_cast<int>(std::max(kPixelLevel, kNoise * noise)); }
@@ -144,7 +151,7 @@ void TextMeter::keep(std::size_t b) {
 }
 
 void TextMeter::credit(std::uint8_t& signal) const {
-  const int worth = std::max(1, 255 * kFullShare / (down_ * across_));
+  const int worth = std::clamp(255 * kFullShare / (down_ * across_), 1, kMostWorth);
   signal = static_cast<std::uint8_t>(std::min(255, signal + worth));
 }
 
@@ -158,15 +165,15 @@ void TextMeter::settle(std::size_t b) {
       span.x0 - shift.x < -kSeenShift || span.x1 - shift.x > last_.width + kSeenShift;
   const bool is_unknown = block.is_new_scene || is_from_outside;
   Differing differing;
-  const bool shows_else = differing.mark(settled_, last_, span, pixel_level(noise_), shift) >
-                          kChanged * span.area();
+  const bool shows_else =
+      differing.mark(settled_, last_, span, pixel_level(noise_), shift) > kChanged * span.area();
   const int edge = static_cast<int>(std::max(options_.stroke_level, kNoise * noise_));
   const double least = kStrokes * span.area();
   if (shows_else && strokes_in(settled_, span, edge, differing) > least)
     credit(moments_[block.restless_since].text_gone);
   if (block.is_new_scene) differing.mark_all();
   if ((block.is_new_scene || shows_else) && strokes_in(last_, span, edge, differing) > least &&
-      (!is_unknown || plain_in(last_, span) > kPlain * span.area())) {
+      (is_plain(last_, span, nullptr) || (!is_unknown && is_plain(last_, span, &differing)))) {
     credit(moments_[block.calm_since].text);
   }
   keep(b);

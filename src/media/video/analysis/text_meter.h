@@ -41,7 +41,7 @@ class TextMeter {
     bool is_new_scene = true;      // nothing is known about what was in it before
     std::uint32_t calm_since = 0;  // moment
     std::uint32_t restless_since = 0;
-    CameraMotion camera;           // since `settled_` was shown
+    CameraMotion camera;  // since `settled_` was shown
   };
 
   void begin(const LumaImage& luma);
@@ -55,7 +55,7 @@ class TextMeter {
   const SignalOptions options_;
   std::vector<MeasuredMoment>& moments_;
   int down_ = 0, across_ = 0;
-  double noise_ = 0;   // of a pixel
+  double noise_ = 0;  // of a pixel
   double cell_pixels_ = 1;
   LumaImage last_;     // of the last step
   LumaImage settled_;  // what each block showed when it was calm last
