@@ -11,7 +11,8 @@
 namespace qwenvl {
 namespace {
 
-constexpr int kRounds = 6;
+constexpr int kRounds = 4;                       // with other weights
+constexpr int kRefinements = 2;                  // of what is left of the movement
 constexpr double kDisagreement = 2 * kCellUnit;  // at which a cell has half its weight
 constexpr double kFastest = 1;                   // cells between two moments
 constexpr double kPlainSlope = 0.1 * kCellUnit;  // of pictures so plain that they stand still
@@ -71,11 +72,8 @@ Row slopes_at(const CellImage& before, const CellImage& now, int y, int x) {
   return {-down, -across, -(down * from_centre_y + across * from_centre_x), kCellUnit};
 }
 
-}  // namespace
-
-CameraMotion camera_motion(const CellImage& before, const CellImage& now) {
-  CameraMotion out{0, 0, 0, now.height / 2.0, now.width / 2.0};
-  if (now.height < 3 || now.width < 3) return out;
+// What moved between two pictures that are a small part of a cell away from each other.
+CameraMotion small_motion(const CellImage& before, const CellImage& now) {
   Row solution{};
   const double n = static_cast<double>(now.values.size());
   for (int round = 0; round < kRounds; ++round) {
@@ -93,14 +91,44 @@ CameraMotion camera_motion(const CellImage& before, const CellImage& now) {
     solution = equations.solved();
   }
   const auto [down, across, growth, brightness] = solution;
-  // In the corners, where a zoom is fastest.
-  if (std::abs(down) + std::abs(growth) > kFastest ||
-      std::abs(across) + std::abs(growth) > kFastest) {
-    return out;
+  return {down, across, growth / (now.width / 2.0), now.height / 2.0, now.width / 2.0};
+}
+
+}  // namespace
+
+CameraMotion camera_motion(const CellImage& before, const CellImage& now) {
+  const CameraMotion none{0, 0, 0, now.height / 2.0, now.width / 2.0};
+  if (now.height < 3 || now.width < 3) return none;
+  CameraMotion out = none;
+  for (int refinement = 0; refinement < kRefinements; ++refinement) {
+    out.add(small_motion(refinement == 0 ? before : moved(before, out, now), now));
+    // In the corners, where a zoom is fastest.
+    if (std::max(std::abs(out.down), std::abs(out.across)) + std::abs(out.zoom) * now.width / 2 >
+        kFastest) {
+      return none;
+    }
   }
-  out.down = down;
-  out.across = across;
-  out.zoom = growth / (now.width / 2.0);
+  return out;
+}
+
+CellImage moved(const CellImage& before, const CameraMotion& camera, const CellImage& now) {
+  CellImage out = now;
+  for (int y = 0; y < now.height; ++y) {
+    const double from_y = y - camera.down_at(y + 0.5);
+    const int y0 = std::min(static_cast<int>(std::floor(from_y)), now.height - 2);
+    if (from_y < 0 || from_y > now.height - 1 || y0 < 0) continue;
+    const double ay = from_y - y0;
+    for (int x = 0; x < now.width; ++x) {
+      const double from_x = x - camera.across_at(x + 0.5);
+      const int x0 = std::min(static_cast<int>(std::floor(from_x)), now.width - 2);
+      if (from_x < 0 || from_x > now.width - 1 || x0 < 0) continue;
+      const double ax = from_x - x0;
+      const double value = (1 - ay) * ((1 - ax) * before.at(y0, x0) + ax * before.at(y0, x0 + 1)) +
+                           ay * ((1 - ax) * before.at(y0 + 1, x0) + ax * before.at(y0 + 1, x0 + 1));
+      out.values[static_cast<std::size_t>(y) * now.width + x] =
+          static_cast<std::int16_t>(std::lround(value));
+    }
+  }
   return out;
 }
 

@@ -26,4 +26,7 @@ struct CameraMotion {
 // faster than a cell, which is no slow camera.
 CameraMotion camera_motion(const CellImage& before, const CellImage& now);
 
+// The earlier picture as the camera shows it later; where that was outside, the later one itself.
+CellImage moved(const CellImage& before, const CameraMotion& camera, const CellImage& now);
+
 }  // namespace qwenvl

@@ -58,8 +58,9 @@ class Meter {
     if (!is_new_scene && seconds - last_step_ < kStepSeconds) return;
     last_step_ = seconds;
     const double noise = pixel_noise(luma);
-    scene_.step(cells, seconds, noise);
-    text_.step(luma, noise, camera_since_last_step(cells, is_new_scene));
+    const CameraMotion camera = camera_since_last_step(cells, is_new_scene);
+    scene_.step(cells, seconds, noise, camera);
+    text_.step(luma, noise, camera);
   }
 
   void finish() {
@@ -70,7 +71,7 @@ class Meter {
  private:
   CameraMotion camera_since_last_step(const CellImage& cells, bool is_new_scene) {
     const CellImage& before = is_new_scene ? cells : step_cells_;
-    CameraMotion camera = camera_motion(before, cells);
+    const CameraMotion camera = camera_motion(before, cells);
     step_cells_ = cells;
     return camera;
   }
