@@ -150,6 +150,19 @@ TEST(FramePlanner, KeepsOneOfEachGroupOfEventsWhereThereAreMoreThanPairs) {
                 10.0 * static_cast<double>(k) + 5, 5.5);
 }
 
+TEST(FramePlanner, LeavesOutFaintMotionsFirst) {
+  const FrameIndex index = index_of(30, 60);
+  SignalTrack track = quiet_track(index);
+  for (std::size_t i = 60; i + 60 < track.moments.size(); i += 120) {
+    const bool is_strong = i == 540 || i == 660;  // seconds 18 and 22
+    for (std::size_t k = i; k < i + 15; ++k) track.moments[k].motion = is_strong ? 180 : 4;
+  }
+  const PlannedFrames plan = plan_frames(index, track, {}, budget_of(300), no_even_schedule);
+  ASSERT_EQ(plan.schedule.frames.size(), 6u);  // the beginning and both
+  EXPECT_NEAR(static_cast<double>(plan.schedule.frames[2]), 547, 8);
+  EXPECT_NEAR(static_cast<double>(plan.schedule.frames[4]), 667, 8);
+}
+
 TEST(FramePlanner, GivesEachKindItsRateWithinAnAmpleBudget) {
   const FrameIndex index = index_of(60, 100);
   SignalTrack track = quiet_track(index);

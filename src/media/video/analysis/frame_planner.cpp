@@ -13,6 +13,7 @@ namespace qwenvl {
 namespace {
 
 constexpr int kBisections = 40;
+constexpr double kFaintMotion = 0.125;  // of the strongest motion
 constexpr double kHighestFps = 1e4, kMostDetail = 64;
 
 void check(const DynamicSampling& wish) {
@@ -96,6 +97,7 @@ class Planner {
   Allotment allot(const Grant& grant) const;
   Grant largest_grant() const;
   Allotment few_events() const;
+  void drop_faint_motions(std::vector<std::size_t>& events, std::size_t n_pairs) const;
   void add_cost(const Segment& segment, std::int64_t n, Allotment& out) const;
   bool fits(const Allotment& a) const {
     return a.n_tokens <= budget_.max_tokens && 2 * a.n_pairs <= budget_.max_frames;
@@ -189,6 +191,26 @@ Allotment Planner::allot(const Grant& grant) const {
   return out;
 }
 
+// Where events outnumber pairs, motions that are faint beside the strongest go first, the faintest
+// before others.
+void Planner::drop_faint_motions(std::vector<std::size_t>& events, std::size_t n_pairs) const {
+  if (events.size() <= n_pairs) return;
+  double strongest = 0;
+  for (const std::size_t e : events) strongest = std::max(strongest, segments_[e].most_motion);
+  std::vector<std::size_t> faint;
+  for (const std::size_t e : events) {
+    if (segments_[e].kind == Moment::motion && segments_[e].most_motion < kFaintMotion * strongest)
+      faint.push_back(e);
+  }
+  std::stable_sort(faint.begin(), faint.end(), [&](std::size_t a, std::size_t b) {
+    return segments_[a].most_motion < segments_[b].most_motion;
+  });
+  faint.resize(std::min(faint.size(), events.size() - n_pairs));
+  std::vector<bool> is_dropped(segments_.size());
+  for (const std::size_t e : faint) is_dropped[e] = true;
+  std::erase_if(events, [&](std::size_t e) { return is_dropped[e]; });
+}
+
 // One pair for the most telling of each group of neighbouring events.
 Allotment Planner::few_events() const {
   const auto weight = [&](const Segment& s) {
@@ -201,6 +223,7 @@ Allotment Planner::few_events() const {
   }
   const auto n_pairs = static_cast<std::size_t>(
       std::min(budget_.max_tokens / budget_.pair_tokens(1), budget_.max_frames / 2));
+  drop_faint_motions(events, n_pairs);
   Allotment out;
   out.pairs.resize(segments_.size());
   for (std::size_t group = 0; group < n_pairs; ++group) {

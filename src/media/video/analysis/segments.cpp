@@ -178,6 +178,8 @@ Segment Labels::segment(std::size_t first, std::size_t end) const {
   out.end_seconds = out.end < index_.size() ? index_.seconds[static_cast<std::size_t>(out.end)]
                                             : index_.end_seconds;
   out.kind = kinds_[first];
+  for (std::size_t i = first; i < end; ++i)
+    out.most_motion = std::max(out.most_motion, share_of(moments_[i].motion));
   out.is_text_complete = is_complete_[first];
   out.is_seen_later = first > 0 && is_seen_later_[first] && !is_cut_[first];
   out.is_event = first == 0 || is_complete_[first] || is_cut_[first] || out.kind == Moment::motion;
