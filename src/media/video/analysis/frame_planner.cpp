@@ -196,7 +196,10 @@ Allotment Planner::allot(const Grant& grant) const {
 void Planner::drop_faint_motions(std::vector<std::size_t>& events, std::size_t n_pairs) const {
   if (events.size() <= n_pairs) return;
   double strongest = 0;
-  for (const std::size_t e : events) strongest = std::max(strongest, segments_[e].most_motion);
+  for (const std::size_t e : events) {
+    if (segments_[e].kind == Moment::motion)
+      strongest = std::max(strongest, segments_[e].most_motion);
+  }
   std::vector<std::size_t> faint;
   for (const std::size_t e : events) {
     if (segments_[e].kind == Moment::motion && segments_[e].most_motion < kFaintMotion * strongest)
