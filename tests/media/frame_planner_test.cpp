@@ -60,13 +60,14 @@ SignalTrack random_track(const FrameIndex& index, std::uint64_t seed) {
   const auto n = static_cast<int>(index.size());
   for (int burst = random.whole(0, 60); burst > 0; --burst) {
     const int at = random.whole(0, n - 1), length = random.whole(1, 90);
-    const int kind = random.whole(0, 3);
-    for (int i = at; i < std::min(n, at + (kind == 0 || kind == 2 ? 1 : length)); ++i) {
+    const int kind = random.whole(0, 4);
+    for (int i = at; i < std::min(n, at + (kind % 2 == 0 ? 1 : length)); ++i) {
       MeasuredMoment& m = track.moments[static_cast<std::size_t>(i)];
       (kind == 0   ? m.cut
        : kind == 1 ? m.motion
        : kind == 2 ? m.text
-                   : m.change) = static_cast<std::uint8_t>(random.whole(0, 255));
+       : kind == 3 ? m.change
+                   : m.text_gone) = static_cast<std::uint8_t>(random.whole(0, 255));
     }
   }
   return track;
@@ -124,7 +125,8 @@ TEST(FramePlanner, LeavesNoEventWithoutAPairWhileTheBudgetHasOneForEach) {
     EXPECT_EQ(plan.n_left_out, 0);
     EXPECT_EQ(plan.n_events, n_events);
     for (const Segment& segment : segments) {
-      if (!segment.is_event) continue;
+      // Text that stands is seen with the next, which ends such a row of texts.
+      if (!segment.is_event || segment.is_seen_later) continue;
       bool is_seen = false;
       for (std::size_t k = 0; k < plan.schedule.frames.size(); k += 2) {
         is_seen = is_seen || (plan.schedule.frames[k] >= segment.first &&
@@ -146,6 +148,19 @@ TEST(FramePlanner, KeepsOneOfEachGroupOfEventsWhereThereAreMoreThanPairs) {
   for (std::size_t k = 0; k < 10; ++k)
     EXPECT_NEAR(index.seconds[static_cast<std::size_t>(plan.schedule.frames[2 * k])],
                 10.0 * static_cast<double>(k) + 5, 5.5);
+}
+
+TEST(FramePlanner, LeavesOutFaintMotionsFirst) {
+  const FrameIndex index = index_of(30, 60);
+  SignalTrack track = quiet_track(index);
+  for (std::size_t i = 60; i + 60 < track.moments.size(); i += 120) {
+    const bool is_strong = i == 540 || i == 660;  // seconds 18 and 22
+    for (std::size_t k = i; k < i + 15; ++k) track.moments[k].motion = is_strong ? 180 : 4;
+  }
+  const PlannedFrames plan = plan_frames(index, track, {}, budget_of(300), no_even_schedule);
+  ASSERT_EQ(plan.schedule.frames.size(), 6u);  // the beginning and both
+  EXPECT_NEAR(static_cast<double>(plan.schedule.frames[2]), 547, 8);
+  EXPECT_NEAR(static_cast<double>(plan.schedule.frames[4]), 667, 8);
 }
 
 TEST(FramePlanner, GivesEachKindItsRateWithinAnAmpleBudget) {
@@ -181,6 +196,56 @@ TEST(FramePlanner, ShowsTextAfterItIsComplete) {
   ASSERT_EQ(plan.schedule.frames.size(), 4u);  // the beginning, and the text
   EXPECT_GE(plan.schedule.frames[2], 900);
   EXPECT_LE(plan.schedule.frames[3], 915);
+}
+
+// Three texts that come one after the other, at seconds 10, 20 and 30.
+SignalTrack three_texts(const FrameIndex& index) {
+  SignalTrack track = quiet_track(index);
+  for (const std::size_t i : {300, 600, 900}) track.moments[i].text = 100;
+  return track;
+}
+
+// Of the first frames of the pairs that show text, at 30 frames a second.
+std::vector<double> text_seconds(const FrameSchedule& schedule) {
+  std::vector<double> out;
+  for (std::size_t k = 0; k < schedule.pair_moments.size(); ++k) {
+    if (schedule.pair_moments[k] == Moment::text)
+      out.push_back(static_cast<double>(schedule.frames[2 * k]) / 30);
+  }
+  return out;
+}
+
+TEST(FramePlanner, SeesStandingTextLaterBeforeItGivesUpItsDetail) {
+  const FrameIndex index = index_of(30, 60);
+  // The beginning, and a text with twice the pixels.
+  PlannedFrames plan = plan_frames(index, three_texts(index), {}, budget_of(300), no_even_schedule);
+  EXPECT_EQ(plan.n_events, 4);
+  EXPECT_EQ(plan.n_left_out, 0);
+  ASSERT_EQ(text_seconds(plan.schedule).size(), 1u);
+  EXPECT_NEAR(text_seconds(plan.schedule)[0], 30.25, 0.25);
+  EXPECT_EQ(plan.schedule.pair_detail.back(), 2);
+  // With room for two, both have all of it, too.
+  plan = plan_frames(index, three_texts(index), {}, budget_of(500), no_even_schedule);
+  ASSERT_EQ(text_seconds(plan.schedule).size(), 2u);
+  EXPECT_NEAR(text_seconds(plan.schedule)[1], 30.25, 0.25);
+  EXPECT_EQ(plan.schedule.pair_detail.back(), 2);
+  // With room for all, each has its own.
+  plan = plan_frames(index, three_texts(index), {}, budget_of(700), no_even_schedule);
+  EXPECT_EQ(text_seconds(plan.schedule).size(), 3u);
+}
+
+TEST(FramePlanner, SeesTextBeforeItGoesAway) {
+  const FrameIndex index = index_of(30, 60);
+  for (const bool is_cut : {false, true}) {
+    SignalTrack track = three_texts(index);
+    (is_cut ? track.moments[750].cut : track.moments[750].text_gone) = 255;
+    const PlannedFrames plan =
+        plan_frames(index, track, {}, budget_of(is_cut ? 600 : 500), no_even_schedule);
+    ASSERT_EQ(text_seconds(plan.schedule).size(), 2u);
+    EXPECT_NEAR(text_seconds(plan.schedule)[0], 20.25, 0.25);
+    EXPECT_NEAR(text_seconds(plan.schedule)[1], 30.25, 0.25);
+    EXPECT_EQ(plan.n_left_out, 0);
+  }
 }
 
 TEST(FramePlanner, IsTheEvenScheduleWhereNothingHappens) {

@@ -175,6 +175,105 @@ TEST(Signals, FindTextThatReplacesText) {
   EXPECT_LT(text_in(track, 66, kAll), DynamicSampling{}.text_threshold);
 }
 
+// Things of many sizes, as in a photograph.
+GreyPicture textured(int height, int width, std::uint64_t seed) {
+  test::Random random(seed);
+  GreyPicture out = landscape(height, width, seed);
+  for (int i = 0; i < height * width / 150; ++i)
+    out.disc(random.uniform(0, height), random.uniform(0, width), random.uniform(1, 5),
+             random.whole(30, 225));
+  return out;
+}
+
+// So many pixels a second, in parts of pixels.
+GreyPicture panned(const GreyPicture& wide, int height, int width, double x0) {
+  GreyPicture out(height, width);
+  const int ix = static_cast<int>(x0);
+  const double ax = x0 - ix;
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x)
+      out.set(y, x,
+              static_cast<int>((1 - ax) * wide.at(y, x + ix) + ax * wide.at(y, x + ix + 1) + 0.5));
+  }
+  return out;
+}
+
+std::vector<Segment> segments_in(const DrawnVideoOptions& options, const test::Painter& painter) {
+  DrawnVideo video(options, painter);
+  return segments_of(video.index(), measure_signals(video, {}), {});
+}
+
+TEST(Signals, SlowCameraOverTextureBringsNeitherTextNorMotionOfItsOwn) {
+  const GreyPicture wide = textured(270, 700, 11);
+  const auto segments = segments_in({.seconds = 10, .noise = 3, .has_codec = true}, [&](double t) {
+    GreyPicture out = panned(wide, 270, 480, 6 * t);
+    if (t >= 3 && t < 3.6) out.disc(130, 40 + 600 * (t - 3), 24, 235);
+    if (t >= 6) {
+      out.rectangle(220, 50, 30, 380, 20);
+      out.text(228, 60, "A caption that comes", 2, 240);
+    }
+    return out;
+  });
+  std::vector<double> texts, motions;
+  for (const Segment& s : segments) {
+    if (s.is_text_complete && s.begin_seconds > 0.5) texts.push_back(s.begin_seconds);
+    if (s.kind == Moment::motion) motions.push_back(s.begin_seconds);
+  }
+  ASSERT_EQ(texts.size(), 1u);
+  EXPECT_NEAR(texts[0], 6, 0.15);
+  ASSERT_EQ(motions.size(), 1u);
+  EXPECT_NEAR(motions[0], 3, 0.15);
+}
+
+TEST(Signals, TellWhenTextGoesAwayButNotWhenMoreIsAdded) {
+  const SignalTrack track = track_of({.seconds = 8, .noise = 3, .has_codec = true}, [&](double t) {
+    GreyPicture out(270, 480, 230);
+    if (t < 5) out.text(20, 20, "First words that stand", 2, 30);
+    if (t >= 2.5 && t < 5) out.text(60, 20, "and some more of them", 2, 30);
+    if (t >= 5) out.text(40, 20, "Quite other words now", 2, 30);
+    return out;
+  });
+  double early = 0, at_change = 0, late = 0;
+  for (const MeasuredMoment& m : track.moments)
+    (m.frame < 148 ? early : m.frame < 155 ? at_change : late) += share_of(m.text_gone);
+  EXPECT_LT(early, DynamicSampling{}.text_threshold);
+  EXPECT_GE(at_change, DynamicSampling{}.text_threshold);
+  EXPECT_LT(late, DynamicSampling{}.text_threshold);
+}
+
+TEST(Signals, TextStandsUntilItGoesAway) {
+  const auto segments = segments_in({.seconds = 12, .has_codec = true}, [&](double t) {
+    GreyPicture out(270, 480, 20);
+    const bool is_first = t < 7;  // page
+    if (is_first && t >= 2) out.text(30, 20, "First line of page one", 1, 230);
+    if (is_first && t >= 4) out.text(60, 20, "Second line of page one", 1, 230);
+    if (!is_first) out.text(30, 20, "First line of another page", 2, 230);
+    if (t >= 9.5) out.text(80, 20, "Second line of another page", 1, 230);
+    return out;
+  });
+  std::vector<std::pair<int, bool>> texts;
+  for (const Segment& s : segments) {
+    if (s.is_text_complete)
+      texts.emplace_back(static_cast<int>(s.begin_seconds + 0.2), s.is_seen_later);
+  }
+  EXPECT_EQ(texts,
+            (std::vector<std::pair<int, bool>>{{2, true}, {4, false}, {7, true}, {9, false}}));
+}
+
+TEST(Signals, TextTakesThreeBlocksInSmallPicturesToo) {
+  const GreyPicture scene = landscape(90, 160, 12);
+  const SignalTrack track = track_of({.height = 90, .width = 160, .seconds = 4}, [&](double t) {
+    GreyPicture out = scene;
+    if (t >= 2) {
+      out.rectangle(32, 48, 14, 14, 235);
+      for (int x = 50; x < 60; x += 4) out.rectangle(34, x, 10, 1, 20);
+    }
+    return out;
+  });
+  EXPECT_GT(text_in(track, 58, 65), 0);
+  EXPECT_LT(text_in(track, 58, 65), DynamicSampling{}.text_threshold);
+}
+
 TEST(Signals, MeasureAPartAndThinOutHighRates) {
   const GreyPicture scene = landscape(90, 160, 9);
   DrawnVideo video({.height = 90, .width = 160, .fps = 120, .seconds = 4},

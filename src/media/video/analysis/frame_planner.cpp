@@ -13,6 +13,7 @@ namespace qwenvl {
 namespace {
 
 constexpr int kBisections = 40;
+constexpr double kFaintMotion = 0.125;  // of the strongest motion
 constexpr double kHighestFps = 1e4, kMostDetail = 64;
 
 void check(const DynamicSampling& wish) {
@@ -68,6 +69,13 @@ double rate_of(Moment kind, const DynamicSampling& wish) {
   return wish.calm_fps;
 }
 
+// How much of the wishes is granted.
+struct Grant {
+  double density = 1;   // share of every rate; events keep one pair
+  double standing = 1;  // share of the texts that a later pair shows, too, with a pair of their own
+  double detail = 1;    // of text
+};
+
 // How many pairs each segment gets, and their cost.
 struct Allotment {
   std::vector<std::int64_t> pairs;
@@ -86,13 +94,16 @@ class Planner {
   PlannedFrames uneven() const;
 
  private:
-  Allotment allot(double share, double detail) const;
+  Allotment allot(const Grant& grant) const;
+  Grant largest_grant() const;
   Allotment few_events() const;
+  void drop_faint_motions(std::vector<std::size_t>& events, std::size_t n_pairs) const;
   void add_cost(const Segment& segment, std::int64_t n, Allotment& out) const;
   bool fits(const Allotment& a) const {
     return a.n_tokens <= budget_.max_tokens && 2 * a.n_pairs <= budget_.max_frames;
   }
   void place(const Segment& segment, std::int64_t n, double detail, FrameSchedule& out) const;
+  std::int64_t n_left_out(const Allotment& a) const;
   std::int64_t n_events() const {
     return std::count_if(segments_.begin(), segments_.end(),
                          [](const Segment& s) { return s.is_event; });
@@ -149,18 +160,25 @@ void Planner::add_cost(const Segment& segment, std::int64_t n, Allotment& out) c
   out.n_tokens += n * budget_.pair_tokens(segment.kind == Moment::text ? out.detail : 1);
 }
 
-Allotment Planner::allot(double share, double detail) const {
+Allotment Planner::allot(const Grant& grant) const {
   Allotment out;
-  out.detail = detail;
+  out.detail = grant.detail;
   out.pairs.reserve(segments_.size());
-  double owed = 0;  // fractions of pairs that calm segments did not get
+  double owed = 0;           // fractions of pairs that calm segments did not get
+  double owed_standing = 0;  // and standing texts
   for (const Segment& segment : segments_) {
     const double wished =
-        share * rate_of(segment.kind, wish_) * std::max(0.0, segment.seconds()) / 2;
+        grant.density * rate_of(segment.kind, wish_) * std::max(0.0, segment.seconds()) / 2;
     const std::int64_t most = (segment.end - segment.first + 1) / 2;
     std::int64_t n = 0;
     if (segment.is_event) {
-      n = std::max<std::int64_t>(1, std::llround(std::floor(wished)));
+      std::int64_t least = 1;
+      if (segment.is_seen_later) {
+        owed_standing += grant.standing;
+        least = owed_standing >= 1 ? 1 : 0;
+        owed_standing -= static_cast<double>(least);
+      }
+      n = std::max<std::int64_t>(least, std::llround(std::floor(wished)));
       owed = 0;
     } else {
       owed += wished;
@@ -173,6 +191,29 @@ Allotment Planner::allot(double share, double detail) const {
   return out;
 }
 
+// Where events outnumber pairs, motions that are faint beside the strongest go first, the faintest
+// before others.
+void Planner::drop_faint_motions(std::vector<std::size_t>& events, std::size_t n_pairs) const {
+  if (events.size() <= n_pairs) return;
+  double strongest = 0;
+  for (const std::size_t e : events) {
+    if (segments_[e].kind == Moment::motion)
+      strongest = std::max(strongest, segments_[e].most_motion);
+  }
+  std::vector<std::size_t> faint;
+  for (const std::size_t e : events) {
+    if (segments_[e].kind == Moment::motion && segments_[e].most_motion < kFaintMotion * strongest)
+      faint.push_back(e);
+  }
+  std::stable_sort(faint.begin(), faint.end(), [&](std::size_t a, std::size_t b) {
+    return segments_[a].most_motion < segments_[b].most_motion;
+  });
+  faint.resize(std::min(faint.size(), events.size() - n_pairs));
+  std::vector<bool> is_dropped(segments_.size());
+  for (const std::size_t e : faint) is_dropped[e] = true;
+  std::erase_if(events, [&](std::size_t e) { return is_dropped[e]; });
+}
+
 // One pair for the most telling of each group of neighbouring events.
 Allotment Planner::few_events() const {
   const auto weight = [&](const Segment& s) {
@@ -181,10 +222,11 @@ Allotment Planner::few_events() const {
   };
   std::vector<std::size_t> events;
   for (std::size_t i = 0; i < segments_.size(); ++i) {
-    if (segments_[i].is_event) events.push_back(i);
+    if (segments_[i].is_event && !segments_[i].is_seen_later) events.push_back(i);
   }
   const auto n_pairs = static_cast<std::size_t>(
       std::min(budget_.max_tokens / budget_.pair_tokens(1), budget_.max_frames / 2));
+  drop_faint_motions(events, n_pairs);
   Allotment out;
   out.pairs.resize(segments_.size());
   for (std::size_t group = 0; group < n_pairs; ++group) {
@@ -195,6 +237,20 @@ Allotment Planner::few_events() const {
     }
     out.pairs[best] = 1;
     add_cost(segments_[best], 1, out);
+  }
+  return out;
+}
+
+// Events without a pair, but for text that the pair of a later text shows.
+std::int64_t Planner::n_left_out(const Allotment& a) const {
+  std::int64_t out = 0;
+  bool is_text_seen = false;  // the next one
+  for (std::size_t i = segments_.size(); i-- > 0;) {
+    const Segment& segment = segments_[i];
+    if (!segment.is_event) continue;
+    const bool is_seen = a.pairs[i] > 0 || (segment.is_seen_later && is_text_seen);
+    out += is_seen ? 0 : 1;
+    if (segment.is_text_complete) is_text_seen = is_seen;
   }
   return out;
 }
@@ -223,35 +279,38 @@ void Planner::place(const Segment& segment, std::int64_t n, double detail,
   }
 }
 
-// What the whole wish is too much for is given up in this order: density, the detail of text, and
-// only then events.
-PlannedFrames Planner::uneven() const {
-  const auto most = [&](double low, double high, const auto& make) {
+// What the whole wish is too much for is given up in this order: density, pairs for text that a
+// later pair shows, too, the detail of text; only then events, which is too much for any grant.
+Grant Planner::largest_grant() const {
+  Grant most{1, 1, wish_.text_detail};
+  for (const auto& [part, least] :
+       {std::pair{&Grant::density, 0.0}, {&Grant::standing, 0.0}, {&Grant::detail, 1.0}}) {
+    if (fits(allot(most))) return most;
+    Grant low = most, high = most;
+    low.*part = least;
+    most = low;
+    if (!fits(allot(low))) continue;
     for (int i = 0; i < kBisections; ++i) {
-      const double middle = (low + high) / 2;
-      (fits(make(middle)) ? low : high) = middle;
+      Grant middle = low;
+      middle.*part = (low.*part + high.*part) / 2;
+      (fits(allot(middle)) ? low : high) = middle;
     }
     return low;
-  };
-  double share = 1;
-  Allotment allotment = allot(1, wish_.text_detail);
-  if (!fits(allotment) && fits(allot(0, wish_.text_detail))) {
-    share = most(0, 1, [&](double s) { return allot(s, wish_.text_detail); });
-    allotment = allot(share, wish_.text_detail);
-  } else if (!fits(allotment)) {
-    share = 0;
-    allotment = allot(0, most(1, wish_.text_detail, [&](double d) { return allot(0, d); }));
   }
+  return most;
+}
+
+PlannedFrames Planner::uneven() const {
+  const Grant grant = largest_grant();
+  Allotment allotment = allot(grant);
+  if (!fits(allotment)) allotment = few_events();
   PlannedFrames out;
   out.n_events = n_events();
-  if (!fits(allotment)) {
-    allotment = few_events();
-    out.n_left_out = out.n_events - allotment.n_pairs;
-  }
+  out.n_left_out = n_left_out(allotment);
   for (std::size_t i = 0; i < segments_.size(); ++i)
     place(segments_[i], allotment.pairs[i], allotment.detail, out.schedule);
   out.n_tokens = allotment.n_tokens;
-  out.share = share;
+  out.share = grant.density;
   return out;
 }
 

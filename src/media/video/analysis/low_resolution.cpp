@@ -113,6 +113,10 @@ double BlockDifferences::share_above(double level) const {
   return static_cast<double>(n) / static_cast<double>(blocks.size());
 }
 
+void BlockDifferences::forgive(const BlockDifferences& other) {
+  for (std::size_t b = 0; b < blocks.size(); ++b) blocks[b] = std::min(blocks[b], other.blocks[b]);
+}
+
 void BlockDifferences::forgive_shift(const CellImage& now, double cells) {
   std::vector<int> slopes(now.values.size());
   for (int y = 0; y + 1 < now.height; ++y) {

@@ -39,6 +39,8 @@ struct BlockDifferences {
   double typical = 0;
 
   double share_above(double level) const;
+  // Keeps of each block the smaller difference.
+  void forgive(const BlockDifferences& other);
   // Takes away what a shift of the picture by so many cells could explain.
   void forgive_shift(const CellImage& now, double cells);
 };

@@ -83,13 +83,17 @@ void SceneMeter::learn_noise(double typical, double pixel_noise) {
   noise_ = std::min({temporal, 2 * spatial, kMostNoise});
 }
 
-void SceneMeter::step(const CellImage& cells, double seconds, double pixel_noise) {
+void SceneMeter::step(const CellImage& cells, double seconds, double pixel_noise,
+                      const CameraMotion& camera) {
   double motion = 0, change = 0;
   if (!past_.empty()) {
     BlockDifferences recent = differences(past_.back().cells, cells);
     learn_noise(recent.typical, pixel_noise);
-    recent.forgive_shift(cells, kCalmShift);
     const double level = std::max(options_.motion_level, kNoiseFactor * noise_);
+    if (recent.share_above(level) > 0) {
+      recent.forgive(differences(moved(past_.back().cells, camera, cells), cells));
+      recent.forgive_shift(cells, kCalmShift);
+    }
     motion = recent.share_above(level);
     BlockDifferences long_ago = differences(past_.front().cells, cells);
     long_ago.forgive_shift(cells, kCalmShift);

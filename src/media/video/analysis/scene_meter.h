@@ -6,6 +6,7 @@
 #include <deque>
 #include <vector>
 
+#include "media/video/analysis/camera_motion.h"
 #include "media/video/analysis/low_resolution.h"
 #include "media/video/analysis/signals.h"
 
@@ -20,8 +21,8 @@ class SceneMeter {
   // Whether the picture of the last moment belongs to another scene than the one before.
   bool add(const CellImage& cells, double seconds);
   // Fills in the moments since the last step: about every tenth of a second.
-  // `pixel_noise`: of this picture.
-  void step(const CellImage& cells, double seconds, double pixel_noise);
+  // `pixel_noise`: of this picture. `camera`: since the last step.
+  void step(const CellImage& cells, double seconds, double pixel_noise, const CameraMotion& camera);
   // The moments after the last step are like it.
   void finish();
 

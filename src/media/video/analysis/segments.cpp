@@ -20,10 +20,12 @@ class Labels {
     is_start_.resize(moments_.size());
     is_complete_.resize(moments_.size());
     is_cut_.resize(moments_.size());
+    is_seen_later_.resize(moments_.size());
     label_scenes();
     label_motion();
     label_cuts();
     label_text();
+    label_standing_text();
   }
 
   std::vector<Segment> runs() const;
@@ -35,6 +37,12 @@ class Labels {
   void label_bursts(std::size_t first, std::size_t end);
   void label_cuts();
   void label_text();
+  void label_standing_text();
+  struct Group {
+    std::size_t last;  // moment
+    double share;
+  };
+  Group group_from(std::size_t first, std::uint8_t MeasuredMoment::*signal) const;
   void label_around(std::size_t first, std::size_t last, Moment kind);
   Segment segment(std::size_t first, std::size_t end) const;
 
@@ -43,6 +51,7 @@ class Labels {
   const DynamicSampling& wish_;
   std::vector<Moment> kinds_;
   std::vector<bool> is_cut_, is_complete_, is_start_;  // a segment begins here
+  std::vector<bool> is_seen_later_;                    // the text that is complete here
 };
 
 void Labels::label_scenes() {
@@ -114,24 +123,48 @@ void Labels::label_cuts() {
   }
 }
 
+// Blocks whose text appears, or goes away, from moment `first` on, one after the other.
+Labels::Group Labels::group_from(std::size_t first, std::uint8_t MeasuredMoment::*signal) const {
+  Group out{first, share_of(moments_[first].*signal)};
+  for (std::size_t i = first + 1;
+       i < moments_.size() && !is_cut_[i] && seconds(i) - seconds(out.last) <= kTextGap &&
+       seconds(i) - seconds(first) <= kLongestText;
+       ++i) {
+    if (moments_[i].*signal == 0) continue;
+    out.share += share_of(moments_[i].*signal);
+    out.last = i;
+  }
+  return out;
+}
+
 void Labels::label_text() {
-  const std::size_t n = moments_.size();
-  for (std::size_t i = 0; i < n; ++i) {
+  for (std::size_t i = 0; i < moments_.size(); ++i) {
     if (moments_[i].text == 0) continue;
-    std::size_t last = i;
-    double text = share_of(moments_[i].text);
-    for (std::size_t j = i + 1; j < n && !is_cut_[j] && seconds(j) - seconds(last) <= kTextGap &&
-                                seconds(j) - seconds(i) <= kLongestText;
-         ++j) {
-      if (moments_[j].text == 0) continue;
-      text += share_of(moments_[j].text);
-      last = j;
+    const Group group = group_from(i, &MeasuredMoment::text);
+    if (group.share >= wish_.text_threshold) {
+      label_around(i, group.last, Moment::text);
+      is_start_[group.last] = is_complete_[group.last] = true;
     }
-    if (text >= wish_.text_threshold) {
-      label_around(i, last, Moment::text);
-      is_start_[last] = is_complete_[last] = true;
+    i = group.last;
+  }
+}
+
+// Text stands until enough of it goes away, or the scene ends.
+void Labels::label_standing_text() {
+  std::vector<bool> is_gone = is_cut_;
+  for (std::size_t i = 0; i < moments_.size(); ++i) {
+    if (moments_[i].text_gone == 0) continue;
+    const Group group = group_from(i, &MeasuredMoment::text_gone);
+    if (group.share >= wish_.text_threshold) is_gone[i] = true;
+    i = group.last;
+  }
+  bool is_followed = false;
+  for (std::size_t i = moments_.size(); i-- > 0;) {
+    if (is_complete_[i]) {
+      is_seen_later_[i] = is_followed;
+      is_followed = true;
     }
-    i = last;
+    if (is_gone[i]) is_followed = false;
   }
 }
 
@@ -145,6 +178,10 @@ Segment Labels::segment(std::size_t first, std::size_t end) const {
   out.end_seconds = out.end < index_.size() ? index_.seconds[static_cast<std::size_t>(out.end)]
                                             : index_.end_seconds;
   out.kind = kinds_[first];
+  for (std::size_t i = first; i < end; ++i)
+    out.most_motion = std::max(out.most_motion, share_of(moments_[i].motion));
+  out.is_text_complete = is_complete_[first];
+  out.is_seen_later = first > 0 && is_seen_later_[first] && !is_cut_[first];
   out.is_event = first == 0 || is_complete_[first] || is_cut_[first] || out.kind == Moment::motion;
   return out;
 }

@@ -15,7 +15,11 @@ struct Segment {
   std::int64_t first = 0, end = 0;  // frames [first, end), all of one scene
   double begin_seconds = 0, end_seconds = 0;
   Moment kind = Moment::calm;
-  bool is_event = false;  // must be seen: a new scene, complete text, motion, the beginning
+  double most_motion = 0;         // of its moments
+  bool is_event = false;          // must be seen: a new scene, complete text, motion, the beginning
+  bool is_text_complete = false;  // from its begin on
+  // Text that still stands when the next is complete: whoever sees that one sees this one, too.
+  bool is_seen_later = false;
 
   double seconds() const { return end_seconds - begin_seconds; }
 };

@@ -58,8 +58,9 @@ class Meter {
     if (!is_new_scene && seconds - last_step_ < kStepSeconds) return;
     last_step_ = seconds;
     const double noise = pixel_noise(luma);
-    scene_.step(cells, seconds, noise);
-    text_.step(luma, noise);
+    const CameraMotion camera = camera_since_last_step(cells, is_new_scene);
+    scene_.step(cells, seconds, noise, camera);
+    text_.step(luma, noise, camera);
   }
 
   void finish() {
@@ -68,7 +69,15 @@ class Meter {
   }
 
  private:
+  CameraMotion camera_since_last_step(const CellImage& cells, bool is_new_scene) {
+    const CellImage& before = is_new_scene ? cells : step_cells_;
+    const CameraMotion camera = camera_motion(before, cells);
+    step_cells_ = cells;
+    return camera;
+  }
+
   std::vector<MeasuredMoment>& moments_;
+  CellImage step_cells_;  // of the last step
   SceneMeter scene_;
   TextMeter text_;
   double last_step_ = 0;

@@ -29,6 +29,7 @@ struct MeasuredMoment {
   std::uint8_t motion = 0;  // blocks that change within a tenth of a second
   std::uint8_t text = 0;    // blocks with strokes that are complete from now on; 1/24 of all is 1
   std::uint8_t change = 0;  // blocks that differ from a second ago; its opposite is stillness
+  std::uint8_t text_gone = 0;  // blocks whose strokes begin to go away, counted as for text
 };
 
 constexpr double share_of(std::uint8_t value) { return value / 255.0; }
@@ -41,7 +42,7 @@ struct SignalTrack {
 using SignalProgress = std::function<bool(double done, double all)>;
 
 // Frames shown within [begin, end] seconds; unset: from the first, to the last. The reader's
-// current frame is another one afterwards. Memory: 8 bytes a moment, and a second of small
+// current frame is another one afterwards. Memory: 12 bytes a moment, and a second of small
 // pictures.
 SignalTrack measure_signals(VideoReader& reader, const SignalOptions& options,
                             std::optional<double> begin_seconds = {},
