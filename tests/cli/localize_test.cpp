@@ -83,6 +83,33 @@ TEST_F(Localize, GoesOnFromItsStateFileAndRefusesThatOfAnotherVideo) {
   EXPECT_NE(other.err.find("name another file"), std::string::npos) << other.err;
 }
 
+TEST_F(Localize, RefusesAStateFileOfAnotherVideoOfTheSameNameAndLength) {
+  const std::string state = folder_ / "state.jsonl";
+  localize_json({"--state", state});
+  MadeVideo::even(112, 112, 8, 60, {{20, 24, {40, 90, 210}}}).written(video());
+  const Outcome other = localize({"--state", state});
+  EXPECT_EQ(other.exit_code, 2) << other.out;
+  EXPECT_NE(other.err.find("name another file"), std::string::npos) << other.err;
+}
+
+TEST_F(Localize, RefusesAStateFileWhoseTimesLieOutsideTheVideo) {
+  const std::string state = folder_ / "state.jsonl";
+  localize_json({"--state", state});
+  const std::string text = read_whole(state);
+  const std::string identity = text.substr(0, text.find('\n') + 1);
+  for (const char* stretches : {"[[-1e300,1e300,1]]", "[[1e300,1e300,1]]", "[[5,1,1]]"}) {
+    std::ofstream(state) << identity << "{\"stretches\":" << stretches << "}\n";
+    const Outcome outcome = localize({"--state", state});
+    EXPECT_EQ(outcome.exit_code, 3) << stretches;
+    EXPECT_NE(outcome.err.find("delete the file"), std::string::npos) << outcome.err;
+  }
+}
+
+TEST_F(Localize, TakesHighRatesInShortWindows) {
+  const Outcome outcome = localize({"--fps", "8", "--window-frames", "8"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+}
+
 TEST_F(Localize, CtrlCKeepsWhatWasAnswered) {
   const std::string state = folder_ / "state.jsonl";
   Running running({"video", "localize", video(), kQuery, "-m", "demo", "--state", state});

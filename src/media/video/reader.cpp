@@ -31,6 +31,7 @@ class FfmpegReader final : public VideoReader {
         current_{-1, owned<Frame>(av_frame_alloc())},
         ahead_{-1, owned<Frame>(av_frame_alloc())} {
     info_.average_fps = average_fps(style);
+    info_.fingerprint = index_.fingerprint;
   }
 
   const VideoInfo& info() const override { return info_; }
