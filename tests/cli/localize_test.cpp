@@ -137,6 +137,11 @@ TEST_F(Localize, CutsClipsAndDrawsASheet) {
 TEST_F(Localize, SaysWhatIsWrongBeforeAnyWorkIsDone) {
   EXPECT_EQ(run({"video", "localize", "none.mp4", "x", "-m", "demo"}).exit_code, 3);
   EXPECT_EQ(localize({"--sheet", "/no/such/folder/a.png"}).exit_code, 2);
+  const Outcome folder = localize({"--sheet", "/tmp"});
+  EXPECT_EQ(folder.exit_code, 2);
+  EXPECT_EQ(folder.out, "");
+  EXPECT_EQ(localize({"--sheet", video()}).exit_code, 2);
+  EXPECT_EQ(localize({"--video-start", "nan"}).exit_code, 2);
   EXPECT_EQ(localize({}, "").exit_code, 2);
   EXPECT_EQ(run({"video"}).exit_code, 2);
 }
