@@ -156,6 +156,20 @@ TEST_F(Localize, AskLocalizesToo) {
   EXPECT_EQ(run({"ask", video(), "text", "--state", "x", "-m", "demo"}).exit_code, 2);
 }
 
+TEST_F(Localize, AskRefusesWhatASearchHasNoUseFor) {
+  for (const std::vector<std::string>& useless : {std::vector<std::string>{"--boxes", "x.png"},
+                                                  {"--stats"},
+                                                  {"--max-new-tokens", "3"},
+                                                  {"--system", "Be brief."},
+                                                  {"--stop", "x"}}) {
+    std::vector<std::string> arguments = {"ask", video(), kQuery, "--localize", "-m", "demo"};
+    arguments.insert(arguments.end(), useless.begin(), useless.end());
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.exit_code, 2) << useless[0];
+    EXPECT_NE(outcome.err.find(useless[0]), std::string::npos) << outcome.err;
+  }
+}
+
 TEST_F(Localize, AskTellsTimesInSecondsOfTheWholeVideo) {
   const std::vector<std::string> arguments = {
       "ask",
