@@ -222,13 +222,15 @@ void ClipSizes::refuse_budget(std::int64_t least) const {
     const std::int64_t each = n_tokens(this->least(detail));
     sum += fmt::format("{}{} × {}", sum.empty() ? "" : " + ", n, each);
   }
-  const PixelSize frame = this->least(1).processed;
+  const ClipSteps usual = this->least(1);
+  const PixelSize frame = usual.processed;
   const bool is_fixed = wish_.frame.resized_height.has_value();
   std::string why = "resized_height and resized_width fix their size";
   if (!is_fixed) why = fmt::format("min_pixels is {}", lower_limit());
-  if (!is_fixed && static_cast<double>(frame.height * frame.width) < lower_limit())
+  if (!is_fixed && usual.processed != usual.budgeted) {
     why += fmt::format(", the model's own limits {} and {}", preprocessor_.min_pixels,
                        preprocessor_.max_pixels);
+  }
   fail(
       ErrorKind::bad_request,
       "clip: {} pairs of frames are at least {} = {} tokens (frames of {}×{} pixels: {}), expected "
