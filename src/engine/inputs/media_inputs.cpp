@@ -239,6 +239,7 @@ std::vector<VisionInput> MediaInputs::prepare_video(const Clip& clip, std::int64
   info.name = clip.name.empty() ? facts.name : clip.name;
   info.n_video_frames = facts.n_frames;
   info.video_fps = facts.average_fps;
+  info.video_end_seconds = facts.end_seconds;
   info.original_width = facts.width;
   info.original_height = facts.height;
   info.n_frames = static_cast<int>(sampled.schedule.frames.size());

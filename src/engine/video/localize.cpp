@@ -267,6 +267,8 @@ std::vector<ScoredSpan> Localizer::spans_in(const LookWindow& window, int number
   if (const WindowAnswer* answer = ask(question, window))
     spans = scored_spans(*answer, question, options_.query);
   for (ScoredSpan& span : spans) {
+    span.begin = std::clamp(span.begin, begin_, end_);
+    span.end = std::clamp(span.end, begin_, end_);
     span.score *= shows_it;
     span.window = number;
   }
