@@ -3,8 +3,11 @@
 // --boxes and --dump-logits.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "answer_output.h"
@@ -40,8 +43,11 @@ struct AskOptions {
   bool adds_vision_id = false;
   EventFiles files;
   bool is_localizing = false;
+  std::string useless_for_localizing;  // an option that was given; "": none
   LocalizeCommand localize;
 };
+
+constexpr const char* kShownGroup = "What is shown";
 
 constexpr const char* kExamples = R"(Examples:
   qwenvl ask photo.jpg "What is this?"
@@ -99,11 +105,19 @@ Request make_request(const AskOptions& options) {
 
 // The request's only clip and its words, searched instead of asked.
 int run_localizing(const AskOptions& options, const Request& request) {
+  if (!options.useless_for_localizing.empty()) {
+    throw Error(
+        ErrorKind::bad_request,
+        fmt::format("--localize asks questions of its own and tells events: {} does nothing "
+                    "beside it",
+                    options.useless_for_localizing));
+  }
   LocalizeCommand localize = options.localize;
+  std::string& query = localize.options.query;
   std::size_t n_clips = 0;
   for (const Part& part : request.messages.back().parts) {
     if (part.kind == Part::Kind::picture) n_clips = 2;  // refused as well
-    if (part.kind == Part::Kind::text) localize.options.query += part.text;
+    if (part.kind == Part::Kind::text) query += (query.empty() ? "" : " ") + part.text;
     if (part.kind != Part::Kind::clip) continue;
     ++n_clips;
     localize.options.video = part.video;
@@ -197,7 +211,7 @@ void add_prompt_options(CLI::App& command, AskOptions& options) {
 
 void add_output_options(CLI::App& command, AskOptions& options, Chosen& chosen) {
   AnswerOutput& output = options.output;
-  const std::string group = "What is shown";
+  const std::string group = kShownGroup;
   command.add_flag("--json", chosen.is_json_wanted, "One JSON object with everything known")
       ->group(group);
   command
@@ -239,6 +253,21 @@ void add_event_options(CLI::App& command, AskOptions& options) {
   localize->group("How a long video is searched");
   add_localize_options(command, options.localize, localize);
   add_event_file_options(command, options.files);
+}
+
+// An option that was given and shapes requests or answers that a search does not have; "": none.
+std::string useless_for_localizing(const CLI::App& command) {
+  constexpr std::array<std::string_view, 6> kOfRequests = {
+      "--system",        "--tools", "--add-vision-id", "--allow-special-tokens",
+      "--image-options", "--stop"};
+  for (const CLI::Option* option : command.get_options()) {
+    const std::string name = option->get_name(), group = option->get_group();
+    const bool is_useless =
+        std::find(kOfRequests.begin(), kOfRequests.end(), name) != kOfRequests.end() ||
+        group.starts_with(kSamplingGroup) || (group == kShownGroup && name != "--json");
+    if (is_useless && option->count() > 0) return name;
+  }
+  return "";
 }
 
 constexpr int kMostItems = 1 << 20;
@@ -308,6 +337,7 @@ void add_ask(CLI::App& program, Chosen& chosen) {
     options->image_options = image_options->results();
     options->stop = stop->results();
     options->output.is_json = chosen.is_json_wanted;
+    options->useless_for_localizing = useless_for_localizing(command);
     options->output.has_logprobs = options->n_logprobs >= 0;
     chosen.run = [options] { return run_ask(*options); };
   });

@@ -74,6 +74,11 @@ void add_event_file_options(CLI::App& command, EventFiles& files) {
 void check_event_files(const EventFiles& files) {
   namespace fs = std::filesystem;
   if (!files.sheet_path.empty()) {
+    if (!files.sheet_path.ends_with(".png") || fs::is_directory(files.sheet_path)) {
+      throw Error(ErrorKind::bad_request,
+                  fmt::format("--sheet {}: expected a file whose name ends in .png",
+                              printable(files.sheet_path)));
+    }
     const fs::path folder = fs::absolute(files.sheet_path).parent_path();
     if (!fs::is_directory(folder)) {
       throw Error(ErrorKind::bad_request,

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "event_output.h"
 #include "model_choice.h"
@@ -80,6 +81,16 @@ void report(const LocalizeReport& r) {
   for (const std::string& warning : r.warnings) note(printable(warning));
 }
 
+// Read once for the search, the clips and the sheet, by the reader that was asked for.
+void hold_open(Clip& clip, const std::string& reader) {
+  if (clip.source.empty() && clip.bytes.empty()) return;  // a list of frames, say
+  clip.video = clip.bytes.empty()
+                   ? Video::open(clip.source, {.reader = reader})
+                   : Video::open(clip.source, std::move(clip.bytes), {.reader = reader});
+  clip.source.clear();
+  clip.bytes.clear();
+}
+
 }  // namespace
 
 void add_localize_options(CLI::App& command, LocalizeCommand& localize, CLI::Option* needed) {
@@ -120,6 +131,7 @@ int run_localize(LocalizeCommand localize) {
   localize.engine.on_load = percentage(progress);
   Engine engine = Engine::open(localize.engine);
   progress.show("reading the video");
+  hold_open(options.video, localize.engine.video_reader);
   options.on_progress = [&](const LocalizeProgress& p) { progress.show(describe(p)); };
   options.read_answer = [](EventStream& stream) {
     // The bar goes on; windows are not reported one by one.
@@ -158,8 +170,10 @@ void add_video_localize(CLI::App& video, Chosen& chosen) {
   add_localize_options(command, *localize);
   ClipOptions& clip = localize->options.video.options;
   command.add_option("--video-start", clip.video_start, "Search from this second on")
+      ->check(at_least(0))
       ->type_name("SECONDS");
   command.add_option("--video-end", clip.video_end, "Search until this second")
+      ->check(at_least(0))
       ->type_name("SECONDS");
   command.add_option("--min-pixels", clip.frame.min_pixels, "Least pixels of a resized frame")
       ->check(whole(1))

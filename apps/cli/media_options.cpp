@@ -69,7 +69,7 @@ void add_sampling_of_videos(CLI::App& command, MediaOptions& options) {
         ->capture_default_str()
         ->group("Dynamic sampling (with --sampling dynamic)");
   };
-  const CLI::Validator rate = between(1e-5, 1e5), share = between(0, 1);
+  const CLI::Validator rate = between(1e-5, 1e4), share = between(0, 1);
   add("--cut-fps", d.cut_fps, "Frames of a second around a cut", rate, "FPS");
   add("--motion-fps", d.motion_fps, "… where things move", rate, "FPS");
   add("--text-fps", d.text_fps, "… where text appears or changes", rate, "FPS");
@@ -78,7 +78,7 @@ void add_sampling_of_videos(CLI::App& command, MediaOptions& options) {
   add("--around", d.around_seconds, "How far around a cut or text that appears", at_least(0),
       "SECONDS");
   add("--text-detail", d.text_detail, "Pixels of frames with text, compared with the others'",
-      between(0.01, 100), "TIMES");
+      between(1, 64), "TIMES");
   add("--cut-threshold", d.cut_threshold, "How much of a picture has to be new to be a cut", share,
       "0..1");
   add("--motion-threshold", d.motion_threshold, "How much of it has to move", share, "0..1");

@@ -272,7 +272,7 @@ void add_length_options(CLI::App& command, Sampling& s, const std::string& group
 
 void add_sampling_options(CLI::App& command, SamplingOptions& options) {
   Sampling& s = options.sampling;
-  const std::string group = "How tokens are chosen (unset: generation_config.json)";
+  const std::string group = kSamplingGroup;
   auto* greedy =
       command.add_flag("--greedy", options.is_greedy, "Always the likeliest token")->group(group);
   const auto sampling = [&](const char* name, auto& field, CLI::Validator check, const char* help) {

@@ -47,6 +47,8 @@ struct MediaOptions {
 };
 void add_media_options(CLI::App& command, MediaOptions& options);
 
+inline constexpr const char* kSamplingGroup =
+    "How tokens are chosen (unset: generation_config.json)";
 // The struct plus what becomes of the flags once all options are known.
 struct SamplingOptions {
   Sampling sampling;

@@ -1,22 +1,21 @@
 // A file that a command writes its findings to.
 #pragma once
 
-#include <fstream>
 #include <string>
 
 namespace qwenvl::cli {
 
 class OutputFile {
  public:
-  // Opens the file at once, so that a path that cannot be written is said before any work is done.
-  // "" and "-" (standard output, which is the caller's business) open nothing. Throws bad_request.
+  // Tries the path at once, so that one that cannot be written is said before any work is done;
+  // what is there stays until the findings are. "" and "-" (standard output, which is the caller's
+  // business) open nothing. Throws bad_request.
   OutputFile(const char* option, const std::string& path);
-  // Writes and closes; throws device.
+  // Writes it all; throws device.
   void finish(const std::string& text);
 
  private:
   std::string path_;
-  std::ofstream file_;
 };
 
 }  // namespace qwenvl::cli

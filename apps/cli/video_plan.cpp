@@ -38,12 +38,25 @@ constexpr const char* kExamples = R"(Examples:
 Frames are chosen by what happens (--sampling dynamic) unless --sampling uniform is given. The video
 is decoded once to measure it; docs/frame_sampling.md explains the signals, the rules and the thresholds.)";
 
+VideoSignals within(const VideoSignals& all, double begin, double end) {
+  VideoSignals out;
+  for (std::size_t i = 0; i < all.seconds.size(); ++i) {
+    if (all.seconds[i] < begin || all.seconds[i] > end) continue;
+    out.seconds.push_back(all.seconds[i]);
+    out.cut.push_back(all.cut[i]);
+    out.motion.push_back(all.motion[i]);
+    out.text.push_back(all.text[i]);
+    out.stillness.push_back(all.stillness[i]);
+  }
+  return out;
+}
+
 PlannedVideo planned(const PlanCommand& command) {
   Progress progress;
   const auto video = Video::open(command.source, {.reader = command.engine.video_reader});
   PlannedVideo out;
   out.facts = video->facts();
-  out.signals = video->signals([&](double done, double all) {
+  const VideoSignals& signals = video->signals([&](double done, double all) {
     progress.show(fmt::format("measuring {:.0f} %", all > 0 ? 100 * done / all : 100));
     return true;
   });
@@ -58,9 +71,11 @@ PlannedVideo planned(const PlanCommand& command) {
   clip.video = video;
   clip.options = command.media.clip();
   out.sampling = clip.options.dynamic.value_or(DynamicSampling());
-  out.begin_seconds = clip.options.video_start.value_or(out.facts.begin_seconds);
-  out.end_seconds = clip.options.video_end.value_or(out.facts.end_seconds);
   out.plan = engine.plan(clip);
+  const double begin = out.facts.begin_seconds, end = out.facts.end_seconds;
+  out.begin_seconds = std::clamp(clip.options.video_start.value_or(begin), begin, end);
+  out.end_seconds = std::clamp(clip.options.video_end.value_or(end), begin, end);
+  out.signals = within(signals, out.begin_seconds, out.end_seconds);
   clip.options.dynamic.reset();
   clip.options.max_tokens.reset();
   clip.options.max_frames.reset();

@@ -10,7 +10,7 @@ namespace qwenvl::cli {
 
 struct PlannedVideo {
   VideoFacts facts;
-  VideoSignals signals;
+  VideoSignals signals;      // of the part that is asked about
   DynamicSampling sampling;  // whose thresholds the signals are held against
   VideoPlan plan;
   // Two frames of each second, for comparison; or why that is refused (too much for the context).

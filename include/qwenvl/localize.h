@@ -29,7 +29,9 @@ struct LocalizeProgress {
 
 struct LocalizeOptions {
   std::string query;  // "a dog jumps over the fence"
-  Clip video;         // a video; video_start, video_end and the size of frames count
+  // A video, open already or opened with VideoOptions(); video_start, video_end and the size of
+  // frames count.
+  Clip video;
   std::int64_t max_video_tokens = 16'384;  // of all looks together
   // Frames of a second. The first look takes fewer where the budget demands it, down to an eighth.
   double fps = 2;

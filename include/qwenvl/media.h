@@ -78,6 +78,7 @@ struct ClipInfo {
   // Of videos only.
   std::int64_t n_video_frames = 0;
   double video_fps = 0;               // on average
+  double video_end_seconds = 0;       // after the video's last frame
   std::vector<double> frame_seconds;  // when each of n_frames is shown
   std::vector<PlannedPair> pairs;     // of those frames: why they were chosen, and their sizes
   std::int64_t max_tokens = 0;        // the budget that was kept; 0: none

@@ -11,6 +11,7 @@
 #include <new>
 
 #include "core/check.h"
+#include "core/new_file.h"
 #include "media/decoders/decoders.h"
 #include "media/decoders/exif.h"
 
@@ -93,7 +94,8 @@ Image decode_image(std::span<const std::byte> bytes, const std::string& name, Lo
 
 void write_png(const Image& image, const std::string& path) {
   const std::vector<std::byte> bytes = encode_png(image);
-  std::FILE* file = std::fopen(path.c_str(), "wb");
+  NewFile whole(path);
+  std::FILE* file = std::fopen(whole.path().c_str(), "wb");
   if (!file) fail(ErrorKind::device, "{}: cannot be written: {}", path, std::strerror(errno));
   const bool written = std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();
   const bool closed = std::fclose(file) == 0;
@@ -101,6 +103,7 @@ void write_png(const Image& image, const std::string& path) {
     fail(ErrorKind::device, "{}: writing {} bytes failed: {}", path, bytes.size(),
          std::strerror(errno));
   }
+  whole.keep();
 }
 
 }  // namespace qwenvl

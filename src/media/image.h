@@ -53,6 +53,7 @@ Image decode_image(std::span<const std::byte> bytes, const std::string& name, Lo
 
 // PNG bytes of an image (for annotated pictures and tests).
 std::vector<std::byte> encode_png(const Image& image);
+// The file appears when it is whole (core/new_file.h).
 void write_png(const Image& image, const std::string& path);
 
 }  // namespace qwenvl

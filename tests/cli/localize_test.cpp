@@ -83,6 +83,33 @@ TEST_F(Localize, GoesOnFromItsStateFileAndRefusesThatOfAnotherVideo) {
   EXPECT_NE(other.err.find("name another file"), std::string::npos) << other.err;
 }
 
+TEST_F(Localize, RefusesAStateFileOfAnotherVideoOfTheSameNameAndLength) {
+  const std::string state = folder_ / "state.jsonl";
+  localize_json({"--state", state});
+  MadeVideo::even(112, 112, 8, 60, {{20, 24, {40, 90, 210}}}).written(video());
+  const Outcome other = localize({"--state", state});
+  EXPECT_EQ(other.exit_code, 2) << other.out;
+  EXPECT_NE(other.err.find("name another file"), std::string::npos) << other.err;
+}
+
+TEST_F(Localize, RefusesAStateFileWhoseTimesLieOutsideTheVideo) {
+  const std::string state = folder_ / "state.jsonl";
+  localize_json({"--state", state});
+  const std::string text = read_whole(state);
+  const std::string identity = text.substr(0, text.find('\n') + 1);
+  for (const char* stretches : {"[[-1e300,1e300,1]]", "[[1e300,1e300,1]]", "[[5,1,1]]"}) {
+    std::ofstream(state) << identity << "{\"stretches\":" << stretches << "}\n";
+    const Outcome outcome = localize({"--state", state});
+    EXPECT_EQ(outcome.exit_code, 3) << stretches;
+    EXPECT_NE(outcome.err.find("delete the file"), std::string::npos) << outcome.err;
+  }
+}
+
+TEST_F(Localize, TakesHighRatesInShortWindows) {
+  const Outcome outcome = localize({"--fps", "8", "--window-frames", "8"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+}
+
 TEST_F(Localize, CtrlCKeepsWhatWasAnswered) {
   const std::string state = folder_ / "state.jsonl";
   Running running({"video", "localize", video(), kQuery, "-m", "demo", "--state", state});
@@ -110,6 +137,11 @@ TEST_F(Localize, CutsClipsAndDrawsASheet) {
 TEST_F(Localize, SaysWhatIsWrongBeforeAnyWorkIsDone) {
   EXPECT_EQ(run({"video", "localize", "none.mp4", "x", "-m", "demo"}).exit_code, 3);
   EXPECT_EQ(localize({"--sheet", "/no/such/folder/a.png"}).exit_code, 2);
+  const Outcome folder = localize({"--sheet", "/tmp"});
+  EXPECT_EQ(folder.exit_code, 2);
+  EXPECT_EQ(folder.out, "");
+  EXPECT_EQ(localize({"--sheet", video()}).exit_code, 2);
+  EXPECT_EQ(localize({"--video-start", "nan"}).exit_code, 2);
   EXPECT_EQ(localize({}, "").exit_code, 2);
   EXPECT_EQ(run({"video"}).exit_code, 2);
 }
@@ -122,6 +154,20 @@ TEST_F(Localize, AskLocalizesToo) {
   EXPECT_NEAR(json["events"][0].at("begin").get<double>(), 40, 0.8);
   EXPECT_EQ(run({"ask", "just text", "--localize", "-m", "demo"}).exit_code, 2);
   EXPECT_EQ(run({"ask", video(), "text", "--state", "x", "-m", "demo"}).exit_code, 2);
+}
+
+TEST_F(Localize, AskRefusesWhatASearchHasNoUseFor) {
+  for (const std::vector<std::string>& useless : {std::vector<std::string>{"--boxes", "x.png"},
+                                                  {"--stats"},
+                                                  {"--max-new-tokens", "3"},
+                                                  {"--system", "Be brief."},
+                                                  {"--stop", "x"}}) {
+    std::vector<std::string> arguments = {"ask", video(), kQuery, "--localize", "-m", "demo"};
+    arguments.insert(arguments.end(), useless.begin(), useless.end());
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.exit_code, 2) << useless[0];
+    EXPECT_NE(outcome.err.find(useless[0]), std::string::npos) << outcome.err;
+  }
 }
 
 TEST_F(Localize, AskTellsTimesInSecondsOfTheWholeVideo) {

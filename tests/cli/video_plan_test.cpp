@@ -87,6 +87,26 @@ TEST_F(VideoPlanCommand, DrawsTheSamePlotAsPng) {
   EXPECT_LT(*std::min_element(page.rgb.begin(), page.rgb.end()), 64);
 }
 
+TEST_F(VideoPlanCommand, ShowsThePartThatWasAskedForAndNoMoreThanThereIs) {
+  const std::string plot = folder_ / "plan.svg";
+  const Outcome outcome =
+      plan({"--video-start", "10", "--video-end", "1e18", "--json", "--plot", plot});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const Json seconds = Json::parse(outcome.out).at("signals").at("seconds");
+  EXPECT_GE(seconds.front().get<double>(), 10);
+  EXPECT_NE(read_whole(plot).find(">0:30.0<"), std::string::npos);
+}
+
+TEST_F(VideoPlanCommand, ARefusalLeavesAnOlderPlotAsItIsAndMakesNoNewOne) {
+  const std::string plot = folder_ / "plan.svg";
+  std::ofstream(plot) << "an older plot";
+  EXPECT_EQ(plan({"--plot", plot, "--max-video-tokens", "4"}).exit_code, 2);
+  EXPECT_EQ(read_whole(plot), "an older plot");
+  const std::string fresh = folder_ / "fresh.svg";
+  EXPECT_EQ(plan({"--plot", fresh, "--max-video-tokens", "4"}).exit_code, 2);
+  EXPECT_FALSE(std::filesystem::exists(fresh));
+}
+
 TEST_F(VideoPlanCommand, RefusesWhatItCannotDo) {
   struct Refused {
     std::vector<std::string> arguments;

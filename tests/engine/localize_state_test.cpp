@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <iterator>
 
 #include "support/error_of.h"
 #include "support/temporary_folder.h"
@@ -79,6 +80,31 @@ TEST(LocalizeState, ForeignLinesAreToldFromAnswers) {
   const std::string path = folder / "state.jsonl";
   std::ofstream(path) << "{}\n{\"window\": 3}\n";
   EXPECT_TRUE(error_of([&] { LocalizeState(path, "{}"); }).starts_with("bad_file: "));
+}
+
+TEST(LocalizeState, NumbersThatNoRunWritesAreRefused) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "state.jsonl";
+  {
+    LocalizeState state(path, "{}");
+    state.keep("q", kWindow, some_answer());
+  }
+  std::ifstream file(path);
+  const std::string kept((std::istreambuf_iterator<char>(file)), {});
+  for (const auto& [sound, other] : std::vector<std::pair<std::string, std::string>>{
+           {"\"video_tokens\":40", "\"video_tokens\":-4000000"},
+           {"\"video_tokens\":40", "\"video_tokens\":1e300"},
+           {"\"certainty\":0.25", "\"certainty\":7"},
+           {"\"yes\":0.75", "\"yes\":-1"},
+           {"\"of_entries\":[0.5]", "\"of_entries\":[2]"},
+           {"\"fps\":2.0", "\"fps\":-2"},
+           {"[0.0,0.5]", "[0.5,0.0]"}}) {
+    std::string changed = kept;
+    const std::size_t at = changed.find(sound);
+    ASSERT_NE(at, std::string::npos) << kept;
+    std::ofstream(path) << changed.replace(at, sound.size(), other);
+    EXPECT_TRUE(error_of([&] { LocalizeState(path, "{}"); }).starts_with("bad_file: ")) << other;
+  }
 }
 
 TEST(LocalizeState, NoPathKeepsNothing) {

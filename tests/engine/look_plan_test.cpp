@@ -59,6 +59,22 @@ TEST(LookPlan, EveryActiveMomentIsInAWindow) {
   for (const LookWindow& w : windows) EXPECT_LE((w.end - w.begin) * w.fps, 16 + 1e-9);
 }
 
+TEST(LookPlan, WindowsShorterThanTheQuietAroundThemStillComeToAnEnd) {
+  for (const double fps : {7.0, 8.0, 10.0, 60.0}) {
+    LookWish wish = wish_of(30, 100'000);
+    wish.fps = fps;
+    const auto windows = coarse_windows({{5, 5.1, 1}, {10, 20, 1}}, wish);
+    ASSERT_FALSE(windows.empty());
+    EXPECT_LT(windows.size(), 200u) << fps;
+    double seen = 10;
+    for (const LookWindow& w : windows) {
+      EXPECT_LE((w.end - w.begin) * w.fps, 16 + 1e-9) << fps;
+      if (w.begin <= seen) seen = std::max(seen, w.end);
+    }
+    EXPECT_GE(seen, 20) << fps;
+  }
+}
+
 TEST(LookPlan, NoActivityMeansAllIsLookedAt) {
   const auto windows = coarse_windows({}, wish_of(60, 1000));
   ASSERT_FALSE(windows.empty());

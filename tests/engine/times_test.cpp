@@ -35,6 +35,13 @@ TEST(Times, TheLastFrameLastsAsLongAsTheOthers) {
   EXPECT_DOUBLE_EQ(to_video_time(span(1, 9), seen()).end, 12);  // cut off there
 }
 
+TEST(Times, NothingLiesBehindTheEndOfTheVideo) {
+  ClipInfo clip = seen();
+  clip.n_video_frames = 30;
+  clip.video_end_seconds = 11.6;
+  EXPECT_DOUBLE_EQ(to_video_time(span(1, 2), clip).end, 11.6);
+}
+
 TEST(Times, WhatLiesBehindAllThatWasSeenIsOutside) {
   EXPECT_TRUE(to_video_time(span(64, 72), seen()).is_outside);
   EXPECT_FALSE(to_video_time(span(1.5, 72), seen()).is_outside);

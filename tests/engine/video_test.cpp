@@ -1,5 +1,6 @@
 // Videos through the public engine: generations of the reference, and what is reported.
 #include <atomic>
+#include <cmath>
 #include <thread>
 
 #include "engine/tiny_engine.h"
@@ -235,6 +236,41 @@ TEST(DynamicSampling, KeepsItsBudgetAndReportsEachPair) {
   const VideoPlan plan = tiny_engine().plan(request.messages[0].parts[0].video);
   EXPECT_EQ(plan.n_tokens, clip.n_tokens);
   EXPECT_EQ(plan.pairs.size(), clip.pairs.size());
+}
+
+TEST(DynamicSampling, TakesOnePairWhereTheBudgetIsThatOfOne) {
+  ClipOptions options;
+  options.dynamic = all_alike(2);
+  options.max_tokens = 4;
+  const ClipInfo clip =
+      collect(tiny_engine().submit(ask_about_video(clip_path("fps_25.mp4"), options))).clips.at(0);
+  EXPECT_EQ(clip.pairs.size(), 1u);
+  EXPECT_LE(clip.n_tokens, 4);
+}
+
+TEST(DynamicSampling, CountsTheSecondsOfAPartAsTheFileDoesWhateverTheSpacing) {
+  const auto video = Video::open(clip_path("starts_late.mkv"));
+  const double begin = video->facts().begin_seconds, end = video->facts().end_seconds;
+  ASSERT_GT(begin, 1);
+  for (const DynamicSampling& sampling : {DynamicSampling(), all_alike(5)}) {
+    ClipOptions options;
+    options.dynamic = sampling;
+    options.video_start = begin + 0.5;
+    options.video_end = end - 0.5;
+    const Request request = ask_about_video(clip_path("starts_late.mkv"), options);
+    const ClipInfo clip = collect(tiny_engine().submit(request)).clips.at(0);
+    EXPECT_GE(clip.frame_seconds.front(), begin + 0.5 - 1e-3);
+    EXPECT_LE(clip.frame_seconds.back(), end - 0.5 + 1e-3);
+  }
+}
+
+TEST(DynamicSampling, RefusesTimesThatAreNoNumbers) {
+  ClipOptions options;
+  options.dynamic = DynamicSampling();
+  options.video_start = std::nan("");
+  EXPECT_TRUE(
+      contains(error_of_request(tiny_engine(), ask_about_video(clip_path("fps_25.mp4"), options)),
+               "expected seconds"));
 }
 
 TEST(DynamicSampling, WithoutABudgetTakesWhatTheContextLeaves) {

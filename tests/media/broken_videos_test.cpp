@@ -3,10 +3,12 @@
 #include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <functional>
 
 #include "media/video_files.h"
 #include "support/error_of.h"
+#include "support/temporary_folder.h"
 
 namespace qwenvl {
 namespace {
@@ -192,6 +194,18 @@ TEST(BrokenVideos, AFolderAMissingFileAndADeviceAreErrors) {
     const std::string error = error_of([&] { test::open_file(path); });
     EXPECT_NE(error.find(message), std::string::npos) << error;
   }
+}
+
+// A server may hold a video for days.
+TEST(BrokenVideos, AFileThatIsEmptiedWhileItIsOpenIsRefusedEveryTime) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "clip.h264";
+  std::filesystem::copy_file(test::clip_path("no_times.h264"), path);
+  const auto reader = test::open_file(path);
+  reader->move_to(5);
+  std::filesystem::resize_file(path, 0);
+  for (const std::int64_t frame : {0, 8, 5, 0})
+    EXPECT_TRUE(error_of([&] { reader->move_to(frame); }).starts_with("bad_file: ")) << frame;
 }
 
 }  // namespace

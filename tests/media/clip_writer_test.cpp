@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 
+#include "core/check.h"
 #include "support/error_of.h"
 #include "support/made_video.h"
 #include "support/temporary_folder.h"
@@ -64,6 +67,28 @@ TEST(ClipWriter, ASpanWithoutAFrameGivesTheNextOne) {
   MadeVideo video = MadeVideo::even(48, 64, 1, 5);
   EXPECT_EQ(write_clip(video, 1.2, 1.4, folder / "a.mp4").n_frames, 1);
   EXPECT_EQ(write_clip(video, 99, 100, folder / "b.mp4").n_frames, 1);
+}
+
+class BreaksOff final : public MadeVideo {
+ public:
+  using MadeVideo::MadeVideo;
+  bool move_to(std::int64_t frame) override {
+    if (frame == 3) fail(ErrorKind::bad_file, "frame 3 does not decode");
+    return MadeVideo::move_to(frame);
+  }
+};
+
+TEST(ClipWriter, WhatCannotBeCompletedLeavesNothingAndNoOlderFileIsLost) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "clip.mp4";
+  std::ofstream(path) << "an older clip";
+  BreaksOff video(48, 64, {0, 1, 2, 3, 4}, 5);
+  EXPECT_EQ(error_of([&] { write_clip(video, 0, 5, path); }), "bad_file: frame 3 does not decode");
+  std::string kept;
+  std::getline(std::ifstream(path), kept);
+  EXPECT_EQ(kept, "an older clip");
+  const std::filesystem::directory_iterator files(path.substr(0, path.rfind('/')));
+  EXPECT_EQ(std::distance(begin(files), end(files)), 1);
 }
 
 TEST(ClipWriter, SaysWhichFileCannotBeWritten) {

@@ -65,13 +65,24 @@ TEST(ClipBudget, below_the_smallest_sizes_is_refused_with_the_sum) {
   wish.budget_tokens = 1000;
   const std::int64_t least = least_pair_size(1, kVga, wish, {}, {}, kLimits).n_tokens;
   const std::string error = error_for(20, wish);
-  EXPECT_NE(
-      error.find(fmt::format("10 × {} = {} tokens (min_pixels is 100352)", least, 10 * least)),
-      std::string::npos)
-      << error;
-  EXPECT_NE(error.find("expected at most the 1000 of max_tokens"), std::string::npos) << error;
+  for (const std::string& part :
+       {fmt::format("10 × {} = {} tokens", least, 10 * least), std::string("min_pixels is 100352)"),
+        std::string("expected at most the 1000 of max_tokens (--max-video-tokens)")}) {
+    EXPECT_NE(error.find(part), std::string::npos) << error;
+  }
   wish.frame.min_pixels = 3136;
   EXPECT_LE(total(sizes_of(20, wish)), 1000);
+}
+
+TEST(ClipBudget, names_the_limits_of_the_model_where_they_are_what_decides) {
+  ClipWish wish = video_wish();
+  wish.budget_tokens = 20;
+  const PreprocessorConfig narrow{.min_pixels = 12544, .max_pixels = 18816};
+  const std::string error =
+      error_of([&] { clip_sizes(20, kVga, wish, PreprocessOptions{}, {}, narrow); });
+  EXPECT_NE(error.find("min_pixels is 100352, the model's own limits 12544 and 18816"),
+            std::string::npos)
+      << error;
 }
 
 TEST(ClipBudget, does_not_change_sizes_that_are_asked_for) {

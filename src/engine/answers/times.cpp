@@ -13,14 +13,16 @@ namespace qwenvl {
 namespace {
 
 // When the model's second `t` is shown. The model counts frames at an even rate; the frames it saw
-// may lie a little apart from that (the last frame of a video is always among them).
+// may lie a little apart from that (the last frame of a video is always among them). Nothing lies
+// behind the video's end.
 double video_second(double t, const ClipInfo& clip) {
   const std::vector<double>& shown = clip.frame_seconds;
   const double place = t * clip.fps;
   const auto last = static_cast<double>(shown.size() - 1);
   if (place >= last) {
     const double step = (shown.back() - shown.front()) / last;
-    return shown.back() + std::min(place - last, 1.0) * step;
+    const double second = shown.back() + std::min(place - last, 1.0) * step;
+    return clip.n_video_frames > 0 ? std::min(second, clip.video_end_seconds) : second;
   }
   const auto before = static_cast<std::size_t>(place);
   return shown[before] + (place - std::floor(place)) * (shown[before + 1] - shown[before]);

@@ -14,6 +14,7 @@ namespace qwenvl {
 namespace {
 
 constexpr double kDefaultFps = 2;          // the reference's, for lists of frames
+constexpr std::int64_t kFewestFrames = 4;  // of uniform sampling, unless it is told otherwise
 constexpr std::int64_t kMostFrames = 768;  // as of uniform sampling, unless max_frames is given
 
 SizeWish wish_of(const PictureOptions& o) {
@@ -209,10 +210,19 @@ void MediaInputs::sample_dynamically(const ClipOptions& o, Sampled& sampled) con
     return model_.least_pair_size(detail, facts.width, facts.height, sampled.wish, preprocess_)
         .n_tokens;
   };
+  // The uniform sampler counts seconds from the first frame.
+  const auto from_first = [&](std::optional<double> seconds) {
+    if (seconds) *seconds -= facts.begin_seconds;
+    return seconds;
+  };
   const auto even = [&](double fps) {
-    return model_.sample_frames(facts.n_frames, facts.average_fps,
-                                {fps, {}, {}, o.max_frames, o.video_start, o.video_end},
-                                preprocess_);
+    // Its fewest frames may be more than the budget.
+    const std::int64_t most = 2 * (*sampled.wish.budget_tokens / n_tokens(1));
+    std::optional<std::int64_t> max_frames = o.max_frames;
+    if (most < kFewestFrames) max_frames = std::min(most, o.max_frames.value_or(most));
+    return model_.sample_frames(
+        facts.n_frames, facts.average_fps,
+        {fps, {}, {}, max_frames, from_first(o.video_start), from_first(o.video_end)}, preprocess_);
   };
   const PlanBudget budget{*sampled.wish.budget_tokens, o.max_frames.value_or(kMostFrames),
                           n_tokens};
@@ -229,6 +239,7 @@ std::vector<VisionInput> MediaInputs::prepare_video(const Clip& clip, std::int64
   info.name = clip.name.empty() ? facts.name : clip.name;
   info.n_video_frames = facts.n_frames;
   info.video_fps = facts.average_fps;
+  info.video_end_seconds = facts.end_seconds;
   info.original_width = facts.width;
   info.original_height = facts.height;
   info.n_frames = static_cast<int>(sampled.schedule.frames.size());

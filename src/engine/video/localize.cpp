@@ -43,6 +43,12 @@ void check(const LocalizeOptions& o) {
     fail(ErrorKind::bad_request, "localize: windows of {} frames, expected {} to 768",
          o.window_frames, kFewestFrames);
   }
+  for (const auto& seconds : {o.video.options.video_start, o.video.options.video_end}) {
+    if (seconds && !std::isfinite(*seconds)) {
+      fail(ErrorKind::bad_request, "localize: video_start, video_end: found {}, expected seconds",
+           *seconds);
+    }
+  }
   if (!(o.min_confidence >= 0 && o.min_confidence <= 1)) {
     fail(ErrorKind::bad_request, "localize: a least confidence of {}, expected 0 to 1",
          o.min_confidence);
@@ -93,17 +99,22 @@ class Localizer {
 };
 
 std::string Localizer::identity() const {
+  const ClipOptions& o = options_.video.options;
+  const auto wished = [](const auto& value) {
+    return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
+  };
   const nlohmann::ordered_json json = {
-      {"qwenvl_localize", 1},
+      {"qwenvl_localize", 2},
       {"video", facts_.name},
       {"frames", facts_.n_frames},
       {"seconds", facts_.end_seconds},
+      {"content", fmt::format("{:016x}", MediaInputs::Lease(*video_).reader().info().fingerprint)},
       {"model", options_.model},
-      {"part",
-       {options_.video.options.video_start.value_or(0),
-        options_.video.options.video_end.value_or(-1)}},
-      {"max_pixels", options_.video.options.frame.max_pixels.value_or(0)},
-      {"min_pixels", options_.video.options.frame.min_pixels.value_or(0)}};
+      {"part", {wished(o.video_start), wished(o.video_end)}},
+      {"max_pixels", wished(o.frame.max_pixels)},
+      {"min_pixels", wished(o.frame.min_pixels)},
+      {"total_pixels", wished(o.total_pixels)},
+      {"resized", {wished(o.frame.resized_height), wished(o.frame.resized_width)}}};
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
@@ -127,7 +138,19 @@ void Localizer::find_part() {
 }
 
 std::vector<Stretch> Localizer::stretches() {
-  if (state_.stretches()) return *state_.stretches();
+  if (state_.stretches()) {
+    double last = begin_;
+    for (const Stretch& s : *state_.stretches()) {
+      if (!(last <= s.begin && s.begin <= s.end && s.end <= end_)) {
+        fail(ErrorKind::bad_file,
+             "state file {}: found change from {} to {} seconds, expected it after {} and within "
+             "the {} to {} seconds that are searched: delete the file to begin anew",
+             quoted(options_.state_path), s.begin, s.end, last, begin_, end_);
+      }
+      last = s.end;
+    }
+    return *state_.stretches();
+  }
   std::vector<ChangeAt> changes;
   {
     MediaInputs::Lease lease(*video_);
@@ -172,10 +195,10 @@ Request Localizer::request(Question question, const LookWindow& window) const {
   clip.options.video_start = std::max(0.0, (first - 0.25) / fps);
   clip.options.video_end = (last + 0.25) / fps;
   const double wanted = std::floor((last - first + 1) / fps * window.fps / 2) * 2;
+  const std::int64_t most = std::min<std::int64_t>(options_.window_frames, 2 * window.n_pairs());
   clip.options.fps = {};
-  clip.options.n_frames = static_cast<std::int64_t>(
-      std::max(2.0, std::min({wanted, static_cast<double>(options_.window_frames),
-                              std::floor((last - first + 1) / 2) * 2})));
+  clip.options.n_frames = static_cast<std::int64_t>(std::max(
+      2.0, std::min({wanted, static_cast<double>(most), std::floor((last - first + 1) / 2) * 2})));
   Part video;
   video.kind = Part::Kind::clip;
   video.video = std::move(clip);
@@ -244,6 +267,8 @@ std::vector<ScoredSpan> Localizer::spans_in(const LookWindow& window, int number
   if (const WindowAnswer* answer = ask(question, window))
     spans = scored_spans(*answer, question, options_.query);
   for (ScoredSpan& span : spans) {
+    span.begin = std::clamp(span.begin, begin_, end_);
+    span.end = std::clamp(span.end, begin_, end_);
     span.score *= shows_it;
     span.window = number;
   }

@@ -1,10 +1,12 @@
 // Before and after: localize.cpp.
 #include "engine/video/localize_state.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/check.h"
 
@@ -13,8 +15,32 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr double kMostTokens = 1 << 30;
+constexpr double kMostShare = 1.001;  // probabilities are added up
+
 std::string key_of(const std::string& question, const LookWindow& window) {
   return fmt::format("{:.3f} {:.3f} {:.4f} {}", window.begin, window.end, window.fps, question);
+}
+
+// Nothing where a number is none that a run writes: the file was changed since, or is of elsewhere.
+std::optional<WindowAnswer> answer_of(const Json& value) {
+  WindowAnswer answer;
+  answer.text = value.at("text").get<std::string>();
+  answer.certainty = value.at("certainty").get<double>();
+  answer.of_entries = value.at("of_entries").get<std::vector<double>>();
+  answer.yes = value.at("yes").get<double>();
+  answer.no = value.at("no").get<double>();
+  answer.clip_fps = value.at("fps").get<double>();
+  answer.frame_seconds = value.at("frame_seconds").get<std::vector<double>>();
+  const auto n_tokens = value.at("video_tokens").get<double>();
+  const auto is_share = [](double p) { return p >= 0 && p <= kMostShare; };
+  const bool is_sound = n_tokens >= 0 && n_tokens <= kMostTokens && answer.clip_fps >= 0 &&
+                        is_share(answer.certainty) && is_share(answer.yes) && is_share(answer.no) &&
+                        std::all_of(answer.of_entries.begin(), answer.of_entries.end(), is_share) &&
+                        std::is_sorted(answer.frame_seconds.begin(), answer.frame_seconds.end());
+  if (!is_sound) return {};
+  answer.video_tokens = static_cast<int>(n_tokens);
+  return answer;
 }
 
 std::string text_of(const Json& value) {
@@ -52,6 +78,7 @@ void LocalizeState::read(const std::string& identity) {
 void LocalizeState::take_line(const std::string& line) {
   const Json value = Json::parse(line, nullptr, false);
   if (!value.is_object()) return;  // cut off when a run ended
+  std::optional<WindowAnswer> answer;
   try {
     if (value.contains("stretches")) {
       std::vector<Stretch> stretches;
@@ -60,20 +87,17 @@ void LocalizeState::take_line(const std::string& line) {
       stretches_ = std::move(stretches);
       return;
     }
-    WindowAnswer answer;
-    answer.text = value.at("text").get<std::string>();
-    answer.video_tokens = value.at("video_tokens").get<int>();
-    answer.certainty = value.at("certainty").get<double>();
-    answer.of_entries = value.at("of_entries").get<std::vector<double>>();
-    answer.yes = value.at("yes").get<double>();
-    answer.no = value.at("no").get<double>();
-    answer.clip_fps = value.at("fps").get<double>();
-    answer.frame_seconds = value.at("frame_seconds").get<std::vector<double>>();
-    answers_[value.at("window").get<std::string>()] = std::move(answer);
+    answer = answer_of(value);
+    if (answer) answers_[value.at("window").get<std::string>()] = std::move(*answer);
   } catch (const nlohmann::json::exception&) {
-    fail(ErrorKind::bad_file, "state file {}: found {}, expected an answer about a window",
-         quoted(path_), quoted(line));
+    answer.reset();
   }
+  if (answer) return;
+  fail(
+      ErrorKind::bad_file,
+      "state file {}: found {}, expected an answer about a window: delete the line, or the file to "
+      "begin anew",
+      quoted(path_), quoted(line));
 }
 
 void LocalizeState::append(const std::string& line) {

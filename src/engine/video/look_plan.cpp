@@ -9,7 +9,8 @@ namespace {
 
 // Less than this share of the picture is noise of the camera or the encoder.
 constexpr double kLeastShare = 0.0015;
-constexpr double kMarginSeconds = 1;  // of quiet before and after what changes
+constexpr double kMarginSeconds =
+    1;  // of quiet before and after what changes; less in short windows
 // A window that is long enough ends in quiet as long as this. Shorter quiet may be a thing that
 // stands still between coming and going.
 constexpr double kQuietSeconds = 6;
@@ -23,20 +24,21 @@ std::vector<LookWindow> cover(const std::vector<Stretch>& stretches, const LookW
   std::vector<LookWindow> out;
   // A window lasts as long as at the full rate, so that a lower one costs less.
   const double most = longest(wish, fps), least = wish.fewest_frames / wish.fps;
+  const double margin = std::min(kMarginSeconds, most / 4);
   for (std::size_t i = 0; i < stretches.size();) {
-    LookWindow window{std::max(wish.begin, stretches[i].begin - kMarginSeconds), 0, fps, 0};
+    LookWindow window{std::max(wish.begin, stretches[i].begin - margin), 0, fps, 0};
     double last = window.begin;  // the end of what changes, in this window
-    for (; i < stretches.size() && stretches[i].begin < window.begin + most - kMarginSeconds; ++i) {
+    for (; i < stretches.size() && stretches[i].begin < window.begin + most - margin; ++i) {
       const bool is_apart =
           stretches[i].begin - last >= kQuietSeconds && stretches[i].begin >= window.begin + least;
       if (is_apart && last > window.begin) break;
       window.weight += stretches[i].weight;
       last = stretches[i].end;
       // What is longer than the window goes on in others.
-      for (; last > window.begin + most; window.begin += most - 2 * kMarginSeconds)
+      for (; last > window.begin + most; window.begin += most - 2 * margin)
         out.push_back({window.begin, window.begin + most, fps, window.weight});
     }
-    window.end = std::clamp(last + kMarginSeconds, window.begin + least, window.begin + most);
+    window.end = std::clamp(last + margin, window.begin + least, window.begin + most);
     window.end = std::min(window.end, wish.end);
     window.begin = std::max(wish.begin, std::min(window.begin, window.end - least));
     out.push_back(window);

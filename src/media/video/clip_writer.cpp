@@ -10,9 +10,9 @@ extern "C" {
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include "core/check.h"
+#include "core/new_file.h"
 #include "media/video/ffmpeg/ffmpeg.h"
 
 namespace qwenvl {
@@ -32,7 +32,11 @@ using Output = std::unique_ptr<AVFormatContext, OutputDeleter>;
 class ClipWriter {
  public:
   ClipWriter(const std::string& path, int height, int width, double fps)
-      : path_(path), height_(height), width_(width), packet_(owned<Packet>(av_packet_alloc())) {
+      : path_(path),
+        file_(path),
+        height_(height),
+        width_(width),
+        packet_(owned<Packet>(av_packet_alloc())) {
     prepare_ffmpeg();
     AVFormatContext* format = nullptr;
     check(avformat_alloc_output_context2(&format, nullptr, "mp4", nullptr), "set up");
@@ -62,6 +66,7 @@ class ClipWriter {
   }
 
   const std::string path_;
+  NewFile file_;  // before output_, which writes it
   const int height_, width_;
   Output output_;
   Codec codec_;
@@ -111,7 +116,7 @@ void ClipWriter::open_file() {
   stream->time_base = kClock;
   stream->avg_frame_rate = codec_->framerate;
   check(avcodec_parameters_from_context(stream->codecpar, codec_.get()), "set up");
-  check(avio_open(&output_->pb, ("file:" + path_).c_str(), AVIO_FLAG_WRITE), "opened");
+  check(avio_open(&output_->pb, ("file:" + file_.path()).c_str(), AVIO_FLAG_WRITE), "opened");
   check(avformat_write_header(output_.get(), nullptr), "begun");
 }
 
@@ -148,6 +153,7 @@ void ClipWriter::finish() {
   drain();
   check(av_write_trailer(output_.get()), "completed");
   check(avio_closep(&output_->pb), "completed");
+  file_.keep();
 }
 
 }  // namespace
@@ -163,18 +169,13 @@ WrittenClip write_clip(VideoReader& reader, double begin, double end, const std:
   const auto shown = [&](std::int64_t i) { return index.seconds[static_cast<std::size_t>(i)]; };
   WrittenClip written{last - first, shown(first),
                       last < index.size() ? shown(last) : index.end_seconds, ""};
-  try {
-    ClipWriter writer(path, reader.info().height, reader.info().width, reader.info().average_fps);
-    for (std::int64_t i = first; i < last; ++i) {
-      reader.move_to(i);
-      writer.add(reader.rgb(), shown(i) - written.begin);
-    }
-    writer.finish();
-    written.encoder = writer.encoder();
-  } catch (...) {
-    std::remove(path.c_str());
-    throw;
+  ClipWriter writer(path, reader.info().height, reader.info().width, reader.info().average_fps);
+  for (std::int64_t i = first; i < last; ++i) {
+    reader.move_to(i);
+    writer.add(reader.rgb(), shown(i) - written.begin);
   }
+  writer.finish();
+  written.encoder = writer.encoder();
   return written;
 }
 

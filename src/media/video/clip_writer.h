@@ -20,7 +20,7 @@ struct WrittenClip {
 
 // The frames shown within [begin, end), at least one, without sound: H.264 where this FFmpeg has an
 // encoder for it (the first frame is a keyframe), else MPEG-4, in an MP4 file. Odd sizes lose a row
-// or column. A file that cannot be completed is removed. Throws unsupported, device.
+// or column. The file appears when it is complete (core/new_file.h). Throws unsupported, device.
 WrittenClip write_clip(VideoReader& reader, double begin, double end, const std::string& path);
 
 }  // namespace qwenvl

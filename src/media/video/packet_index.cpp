@@ -9,6 +9,8 @@ extern "C" {
 #include <libavformat/avformat.h>
 }
 
+#include <xxhash.h>
+
 #include <algorithm>
 
 #include "core/check.h"
@@ -139,9 +141,12 @@ double FrameIndex::average_fps() const {
 PacketIndex index_packets(Demuxer& demuxer, const VideoLimits& limits) {
   const std::string& name = demuxer.info().name;
   PacketTimes packets;
+  PacketIndex out;
   std::int64_t n_hidden = 0;
   const Packet packet = owned<Packet>(av_packet_alloc());
   while (demuxer.read(*packet)) {
+    out.fingerprint =
+        XXH3_64bits_withSeed(packet->data, static_cast<std::size_t>(packet->size), out.fingerprint);
     if ((packet->flags & AV_PKT_FLAG_DISCARD) != 0) {
       ++n_hidden;
       continue;
@@ -158,7 +163,6 @@ PacketIndex index_packets(Demuxer& demuxer, const VideoLimits& limits) {
   std::stable_sort(packets.times.begin(), packets.times.end(),
                    [](const PacketTime& a, const PacketTime& b) { return a.begin < b.begin; });
 
-  PacketIndex out;
   out.frames.seconds.reserve(packets.times.size());
   out.frames.end_seconds = demuxer.seconds(packets.times.front().end);
   for (const PacketTime& time : packets.times) {

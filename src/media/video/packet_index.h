@@ -26,6 +26,7 @@ struct PacketIndex {
   // by counting frames from the beginning.
   bool has_timestamps = true;
   std::vector<std::string> warnings;
+  std::uint64_t fingerprint = 0;  // of all packets
 };
 
 // Reads all packets once, and rewinds.

@@ -31,6 +31,7 @@ class FfmpegReader final : public VideoReader {
         current_{-1, owned<Frame>(av_frame_alloc())},
         ahead_{-1, owned<Frame>(av_frame_alloc())} {
     info_.average_fps = average_fps(style);
+    info_.fingerprint = index_.fingerprint;
   }
 
   const VideoInfo& info() const override { return info_; }
@@ -64,7 +65,7 @@ class FfmpegReader final : public VideoReader {
   mutable FramePixels pixels_;  // keeps scalers
   Decoded current_, ahead_;
   std::int64_t last_decoded_ = -1;  // the latest frame that came out of the decoder
-  bool is_at_end_ = false;
+  bool is_at_end_ = false, is_open_ = true;
   bool may_seek_ = true;
   bool has_other_sizes_ = false;
   std::int64_t n_lost_ = 0;  // wanted frames that did not decode
@@ -100,10 +101,12 @@ bool FfmpegReader::decode_ahead() {
 }
 
 void FfmpegReader::restart() {
+  is_open_ = false;  // should the file not be what it was
+  last_decoded_ = current_.frame = ahead_.frame = -1;
   demuxer_.rewind();
   decoder_.flush();
-  last_decoded_ = current_.frame = ahead_.frame = -1;
   is_at_end_ = false;
+  is_open_ = true;
 }
 
 // Goes on from the keyframe; false where the container lands behind what was looked for.
@@ -137,6 +140,7 @@ void FfmpegReader::go_before(std::int64_t frame) {
 bool FfmpegReader::move_to(std::int64_t frame) {
   QWENVL_CHECK(frame >= 0 && frame < index_.frames.size(), "frame {} of {}", frame,
                index_.frames.size());
+  if (!is_open_) restart();
   if (current_.frame == frame) return true;
   go_before(frame);
   while ((ahead_.frame >= 0 || decode_ahead()) && ahead_.frame <= frame) {

@@ -36,6 +36,7 @@ struct VideoInfo {
   int rotation_degrees = 0;      // clockwise, that the file asks for: 0, 90, 180 or 270
   double average_fps = 0;        // never 0
   bool is_interlaced = false;
+  std::uint64_t fingerprint = 0;  // of its packets: tells videos of one name and length apart
 };
 
 // When each frame is shown.

@@ -2,6 +2,7 @@
 // Before: video.cpp recognised the bytes.   After: frame_stream.cpp asks for frames of a schedule.
 // Frames are whole canvases with their transparency dropped, as in Pillow's convert("RGB").
 #include <webp/demux.h>
+#include <xxhash.h>
 
 extern "C" {
 #include <libavutil/frame.h>
@@ -52,6 +53,7 @@ class WebpReader final : public VideoReader {
       : bytes_(all_bytes(source)), pixels_(source.name, 0, style) {
     info_.name = source.name;
     info_.container = info_.codec = "webp";
+    info_.fingerprint = XXH3_64bits(bytes_.data(), bytes_.size());
     list_frames(limits);
     cut_behind_last_frame();
     const WebPData data{start(), bytes_.size()};

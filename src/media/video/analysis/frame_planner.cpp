@@ -47,8 +47,8 @@ void check(const PlanBudget& budget) {
   const std::int64_t least = budget.pair_tokens(1);
   if (budget.max_tokens < least) {
     fail(ErrorKind::bad_request,
-         "the budget of {} tokens is too small: one pair of frames takes {}; give more tokens or "
-         "fewer pixels a frame",
+         "the budget of {} tokens is too small: one pair of frames takes {}; raise max_tokens "
+         "(--max-video-tokens), or give frames fewer pixels",
          budget.max_tokens, least);
   }
   if (budget.max_frames < 2) {

@@ -34,6 +34,10 @@ struct Part {
 };
 
 Part part_of(const FrameIndex& index, std::optional<double> begin, std::optional<double> end) {
+  for (const auto& seconds : {begin, end}) {
+    if (seconds && !std::isfinite(*seconds))
+      fail(ErrorKind::bad_request, "video_start, video_end: found {}, expected seconds", *seconds);
+  }
   const std::vector<double>& s = index.seconds;
   Part part{0, index.size()};
   if (begin) part.first = std::lower_bound(s.begin(), s.end(), *begin) - s.begin();

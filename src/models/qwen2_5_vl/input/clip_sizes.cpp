@@ -217,19 +217,26 @@ void ClipSizes::keep_budget() {
 }
 
 void ClipSizes::refuse_budget(std::int64_t least) const {
-  const bool is_fixed = wish_.frame.resized_height.has_value();
   std::string sum;
   for (const auto& [detail, n] : details_) {
     const std::int64_t each = n_tokens(this->least(detail));
     sum += fmt::format("{}{} × {}", sum.empty() ? "" : " + ", n, each);
   }
-  fail(ErrorKind::bad_request,
-       "clip: {} pairs of frames are at least {} = {} tokens ({}), expected at most the {} of "
-       "max_tokens: give fewer frames, {}, or raise max_tokens",
-       n_pairs_, sum, least,
-       is_fixed ? std::string("resized_height and resized_width fix their size")
-                : fmt::format("min_pixels is {}", lower_limit()),
-       *wish_.budget_tokens, is_fixed ? "a smaller size" : "lower min_pixels");
+  const ClipSteps usual = this->least(1);
+  const PixelSize frame = usual.processed;
+  const bool is_fixed = wish_.frame.resized_height.has_value();
+  std::string why = "resized_height and resized_width fix their size";
+  if (!is_fixed) why = fmt::format("min_pixels is {}", lower_limit());
+  if (!is_fixed && usual.processed != usual.budgeted) {
+    why += fmt::format(", the model's own limits {} and {}", preprocessor_.min_pixels,
+                       preprocessor_.max_pixels);
+  }
+  fail(
+      ErrorKind::bad_request,
+      "clip: {} pairs of frames are at least {} = {} tokens (frames of {}×{} pixels: {}), expected "
+      "at most the {} of max_tokens (--max-video-tokens): give fewer frames, {}, or raise it",
+      n_pairs_, sum, least, frame.width, frame.height, why, *wish_.budget_tokens,
+      is_fixed ? "a smaller size" : "lower min_pixels");
 }
 
 }  // namespace qwenvl::qwen2_5_vl
