@@ -15,7 +15,7 @@ from generator import make_lesson
 # Kind of lesson: (share of the plan after which it begins, weight).
 PLAN = {
     "page": (0.0, 4.5),
-    "scene": (0.0, 3.0),
+    "scene": (0.0, 5.0),
     "street_clip": (0.005, 0.2),
     "event_clip": (0.01, 0.8),
     "paper": (0.015, 1.6),

@@ -11,6 +11,7 @@ from drawing import Canvas, weather
 from items import Item, Lesson, Place, Question, pick_size
 from words import COLOURS, SHAPES
 
+MOST_THINGS = 4
 SCENE_SHAPES = ((6, 6), (8, 6), (6, 8), (10, 7), (7, 7), (8, 8), (9, 5), (5, 9), (7, 10))
 
 
@@ -90,7 +91,7 @@ def draw_thing(canvas, shape, box, colour):
 def place(canvas, rng, count):
     """Boxes that do not touch and whose centres have distinct places from left to right."""
     boxes = []
-    smallest, largest = 26, min(64, canvas.width / 3, canvas.height / 2.2)
+    smallest, largest = 34, min(64, canvas.width / 3, canvas.height / 2.2)
     for _ in range(60):
         if len(boxes) == count:
             break
@@ -178,7 +179,7 @@ def grounding_question(rng, canvas, things):
 
 
 def grounding(rng, level):
-    canvas, things = scene(rng, level, 5)
+    canvas, things = scene(rng, level, MOST_THINGS)
     prompt, answer, truth = grounding_question(rng, canvas, things)
     return Item("grounding", prompt, answer, [canvas.picture], truth)
 
@@ -221,7 +222,7 @@ def counting_question(rng, things):
 
 
 def counting(rng, level):
-    canvas, things = scene(rng, level, 5)
+    canvas, things = scene(rng, level, MOST_THINGS)
     prompt, answer = counting_question(rng, things)
     return Item("counting", prompt, answer, [canvas.picture], {"exact": answer})
 
@@ -311,7 +312,7 @@ def describing_question(rng, things):
 
 
 def describing(rng, level):
-    canvas, things = scene(rng, level, 5)
+    canvas, things = scene(rng, level, MOST_THINGS)
     prompt, answer, kind = describing_question(rng, things)
     truth = {"exact": answer, "kind": kind}
     return Item("describing", prompt, answer, [canvas.picture], truth)
@@ -319,7 +320,7 @@ def describing(rng, level):
 
 def scene_lesson(rng, level):
     """A scene with questions of every sort, each prompt once."""
-    canvas, things = scene(rng, level, 5)
+    canvas, things = scene(rng, level, MOST_THINGS)
     questions = []
     for _ in range(2):
         prompt, answer, truth = grounding_question(rng, canvas, things)

@@ -185,7 +185,7 @@ def task_question(canvas, task, box):
 def type_question(rng):
     text = words.word(rng)
     arguments = {"action": "type", "text": text}
-    prompt = prompt_of(f"Type {text} into the focused field.")
+    prompt = prompt_of(f'Type "{text}" into the focused field.')
     return prompt, call(arguments), {"arguments": arguments, "target": None}
 
 
