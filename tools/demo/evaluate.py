@@ -31,7 +31,7 @@ from PIL import Image
 from features import SYSTEM, loaded, prompt_text
 from generator import SKILLS, make_item
 from items import SPLITS, Item
-from metrics import results_table, share
+from metrics import NUMBERS, results_table, row_of, share
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 LONGEST = 512  # new tokens
@@ -243,8 +243,9 @@ def agreement(names, answers, pair, ends):
 def summary(records, answers, ends):
     """Shares per skill and engine, and on how many items two engines gave the same tokens."""
     results = {"engines": list(answers), "items": len(records), "skills": {}}
-    for skill in dict.fromkeys(record["skill"] for record in records):
-        group = [record for record in records if record["skill"] == skill]
+    rows = {row_of(record) for record in records}
+    for skill in (name for name in NUMBERS if name in rows):
+        group = [record for record in records if row_of(record) == skill]
         row = {"items": len(group)}
         for engine, by_id in answers.items():
             pairs = [(by_id[r["id"]][0], r["truth"]) for r in group if by_id[r["id"]]]

@@ -175,11 +175,19 @@ NUMBERS = {
     "grounding": ("boxes and points with their label", boxes_score, 0.95),
     "counting": ("counts", exact_score, 0.98),
     "describing": ("answers", exact_score, 0.98),
-    "screen": ("calls", click_score, 0.95),
+    "screen": ("clicks inside the target", click_score, 0.95),
+    "screen_other": ("calls that are no clicks", click_score, None),
     "clip_when": ("times", when_score, 0.85),
     "clip_events": ("events", events_score, 0.85),
     "clip_abnormal": ("verdicts with times", abnormal_score, 0.85),
 }
+
+
+def row_of(record):
+    """The row of the table that an item counts in: its skill, but calls that are no clicks (typing,
+    going back …) stand by themselves, because the promise is about clicks."""
+    other = record["skill"] == "screen" and not record["truth"]["target"]
+    return "screen_other" if other else record["skill"]
 
 
 def share(skill, pairs):
@@ -200,7 +208,7 @@ def shown(skill, value):
 
 
 def judged(value, promised):
-    return "–" if value is None else "yes" if value >= promised else "**no**"
+    return "–" if value is None or promised is None else "yes" if value >= promised else "**no**"
 
 
 def results_table(results):
@@ -216,7 +224,8 @@ def results_table(results):
         sign = "≤" if skill == "read" else "≥"
         values = [row[engine] for engine in engines]
         first = next((value for value in values if value is not None), None)
-        cells = [f"`{skill}`", what, str(row["items"]), f"{sign} {shown(skill, promised)}"]
+        target = "–" if promised is None else f"{sign} {shown(skill, promised)}"
+        cells = [f"`{skill}`", what, str(row["items"]), target]
         cells += [shown(skill, value) for value in values] + [judged(first, promised)]
         same, compared = row["same_tokens"] or (0, 0)
         cells.append(f"{same} of {compared}" if compared else "–")

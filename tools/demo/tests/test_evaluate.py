@@ -6,7 +6,7 @@ import unittest
 from pathlib import Path
 
 try:
-    from evaluate import AnswerFile, collect, points_lost, same_tokens
+    from evaluate import AnswerFile, collect, points_lost, same_tokens, summary
 except ImportError as missing:
     raise unittest.SkipTest(f"no packages to draw with: {missing}")
 
@@ -54,6 +54,16 @@ class Answers(unittest.TestCase):
     def test_tokens_are_compared_without_the_end(self):
         one, other = {"a": ("x", [1, 9]), "b": ("x", [1])}, {"a": ("x", [1]), "b": None}
         self.assertEqual(same_tokens(["a", "b"], one, other, [9]), [True])
+
+    def test_calls_that_are_no_clicks_have_a_row_without_a_target(self):
+        call = '<tool_call>\n{"name": "mobile_use", "arguments": %s}\n</tool_call>'
+        click = call % '{"action": "click", "coordinate": [5, 5]}'
+        tap = {"id": "a", "skill": "screen", "truth": {"target": [0, 0, 9, 9]}}
+        back = {"id": "b", "skill": "screen", "truth": {"target": None, "arguments": {"action": "b"}}}
+        answers = {"qwenvl": {"a": (click, [1]), "b": (click, [1])}}
+        rows = summary([back, tap], answers, [0])["skills"]
+        self.assertEqual([(name, row["qwenvl"]) for name, row in rows.items()],
+                         [("screen", 1.0), ("screen_other", 0.0)])
 
     def test_points_are_lost_in_the_mean_over_skills_that_both_answered(self):
         skills = {
