@@ -16,6 +16,7 @@ import json
 import math
 import os
 import signal
+import sys
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -306,7 +307,8 @@ def main():
     except KeyboardInterrupt:
         run.save()
         print(f"stopped at step {run.step}; the state is saved", flush=True)
-        os._exit(0)  # without waiting for workers that draw
+    sys.stdout.flush()
+    os._exit(0)  # without waiting for workers: they draw on for a plan that is over
 
 
 if __name__ == "__main__":
