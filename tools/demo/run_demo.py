@@ -19,7 +19,7 @@ from samples import REPOSITORY, arguments, read_samples, shell_line
 
 # Sample: (what is shown, whether the answer has places to draw).
 SHOWN = {
-    "receipt": ("A receipt becomes JSON", False),
+    "table": ("A table becomes Markdown", False),
     "scene": ("Things are located", True),
     "screen": ("A task on a screen becomes a call", True),
 }
