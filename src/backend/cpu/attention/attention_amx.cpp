@@ -94,13 +94,7 @@ void attend(const Bf16AttentionTile& t) noexcept {
   for (std::int64_t first = 0; first < t.n_rows; first += kRows) {
     const std::int64_t n = t.n_rows - first < kRows ? t.n_rows - first : kRows;
     score(t, t.q + first * t.key_dim, t.scores);
-    for (std::int64_t r = 0; r < n; ++r) {
-      softmax_row(t, first + r, t.scores + r * kTokens, weights + r * kTokens);
-    }
-    for (std::int64_t r = n; r < kRows; ++r) {
-      _mm512_store_si512(weights + r * kTokens, _mm512_setzero_si512());
-      _mm512_store_si512(weights + r * kTokens + 32, _mm512_setzero_si512());
-    }
+    softmax_rows<kRows>(t, first, n, t.scores, weights);
     gather(t, weights, t.out + first * t.value_dim);
   }
   _tile_release();

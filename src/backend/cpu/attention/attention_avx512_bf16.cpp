@@ -81,13 +81,7 @@ void attend(const Bf16AttentionTile& t) noexcept {
   for (std::int64_t first = 0; first < t.n_rows; first += kM) {
     const std::int64_t n = t.n_rows - first < kM ? t.n_rows - first : kM;
     score_rows(t, t.q + first * t.key_dim, t.scores);
-    for (std::int64_t r = 0; r < n; ++r) {
-      softmax_row(t, first + r, t.scores + r * kTokens, weights + r * kTokens);
-    }
-    for (std::int64_t r = n; r < kM; ++r) {
-      _mm512_store_si512(weights + r * kTokens, _mm512_setzero_si512());
-      _mm512_store_si512(weights + r * kTokens + 32, _mm512_setzero_si512());
-    }
+    softmax_rows<kM>(t, first, n, t.scores, weights);
     gather(t, weights, t.out + first * t.value_dim);
   }
 }

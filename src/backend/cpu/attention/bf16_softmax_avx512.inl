@@ -100,3 +100,18 @@ inline __attribute__((always_inline)) void softmax_row(const Bf16AttentionTile& 
   t.maxima[row] = maximum;
   t.sums[row] = gathered + _mm512_reduce_add_ps(sum);
 }
+
+// The same of rows [first, first + n); the other rows of a block get no weight. scores, weights:
+// [kBlockRows][64].
+template <std::int64_t kBlockRows>
+inline __attribute__((always_inline)) void softmax_rows(const Bf16AttentionTile& t,
+                                                        std::int64_t first, std::int64_t n,
+                                                        const float* scores, bf16* weights) {
+  for (std::int64_t r = 0; r < n; ++r) {
+    softmax_row(t, first + r, scores + r * kTokens, weights + r * kTokens);
+  }
+  for (std::int64_t r = n; r < kBlockRows; ++r) {
+    _mm512_store_si512(weights + r * kTokens, _mm512_setzero_si512());
+    _mm512_store_si512(weights + r * kTokens + 32, _mm512_setzero_si512());
+  }
+}
