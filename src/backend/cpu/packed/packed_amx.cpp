@@ -125,14 +125,8 @@ inline __attribute__((always_inline)) void add_rows(const Pending& p, std::int64
       sum0 = _mm512_sub_epi32(sum0, extra);
       sum1 = _mm512_sub_epi32(sum1, extra);
     }
-    const __m512 x_scale = _mm512_set1_ps(p.x_scales[r * p.x_stride]);
-    float* c = p.c + r * kPanelRows;
-    const __m512 before0 = _mm512_maskz_load_ps(p.before, c);
-    const __m512 before1 = _mm512_maskz_load_ps(p.before, c + 16);
-    _mm512_store_ps(
-        c, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum0), _mm512_mul_ps(p.scale0, x_scale), before0));
-    _mm512_store_ps(c + 16, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum1),
-                                            _mm512_mul_ps(p.scale1, x_scale), before1));
+    add_scaled(sum0, sum1, p.scale0, p.scale1, p.x_scales[r * p.x_stride], p.before,
+               p.c + r * kPanelRows);
   }
 }
 
@@ -241,20 +235,6 @@ inline __attribute__((always_inline)) void block_rows(const std::int8_t* a, cons
   ahead.fetch();
 }
 
-// Where the 32 scales of W of a block are, and how to read them.
-inline __attribute__((always_inline)) void load_scales(const PackedProduct& p,
-                                                       const std::byte* panel, std::int64_t block,
-                                                       Pending& pending) {
-  if (p.packing == Packing::int4) {
-    const __m256i* scales = reinterpret_cast<const __m256i*>(panel + block * kInt4Block);
-    pending.scale0 = _mm512_cvtph_ps(_mm256_load_si256(scales));
-    pending.scale1 = _mm512_cvtph_ps(_mm256_load_si256(scales + 1));
-  } else {
-    pending.scale0 = _mm512_load_ps(panel);
-    pending.scale1 = _mm512_load_ps(panel + 64);
-  }
-}
-
 // n blocks of a panel from `first` on, expanded in p.scratch.
 void grouped_piece(const PackedProduct& p, const std::byte* panel, std::int64_t first,
                    std::int64_t n, float* c, Ahead ahead) {
@@ -275,7 +255,8 @@ void grouped_piece(const PackedProduct& p, const std::byte* panel, std::int64_t 
       pending.n_rows = n_rows;
       pending.x_scales = p.a_scales + t * p.n_scales + first + b;
       pending.x_stride = p.n_scales;
-      load_scales(p, panel, first + b, pending);
+      pending.scale0 = scales_of(p.packing, panel, first + b, 0);
+      pending.scale1 = scales_of(p.packing, panel, first + b, 1);
       pending.c = c + t * kPanelRows;
       pending.before = first + b == 0 ? 0 : 0xffff;
     }

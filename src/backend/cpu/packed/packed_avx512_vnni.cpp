@@ -189,15 +189,6 @@ struct TallPiece {
   std::int64_t first, n_blocks;
 };
 
-// Where the 32 scales of W of a block are, and how to read them.
-inline __attribute__((always_inline)) __m512 scales_of(const PackedProduct& p,
-                                                       const std::byte* panel, std::int64_t block,
-                                                       int half) {
-  if (p.packing != Packing::int4) return _mm512_load_ps(panel + half * 64);
-  const std::byte* scales = panel + block * kInt4Block + half * 32;
-  return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(scales)));
-}
-
 // sum += products of four bytes of w and of x in each lane. As an instruction: through the
 // intrinsic g++ 12 moves many sums between registers and memory, at half the speed.
 inline __attribute__((always_inline)) void add_products(__m512i& sum, __m512i w, __m512i x) {
@@ -239,17 +230,12 @@ __attribute__((noinline)) void tall_rows(const PackedProduct& p, std::int64_t t,
         add_products(sum[m][1], w1, four);
       });
     }
-    const __m512 scale0 = scales_of(p, piece.panel, s, 0), scale1 = scales_of(p, piece.panel, s, 1);
+    const __m512 scale0 = scales_of(p.packing, piece.panel, s, 0),
+                 scale1 = scales_of(p.packing, piece.panel, s, 1);
     const __mmask16 before = s == 0 ? 0 : 0xffff;
     for_each_row<kM>([&](int m) __attribute__((always_inline)) {
-      const __m512 x_scale = _mm512_set1_ps(p.a_scales[(t + m) * p.n_scales + s]);
-      float* out = c + m * kPanelRows;
-      const __m512 before0 = _mm512_maskz_loadu_ps(before, out),
-                   before1 = _mm512_maskz_loadu_ps(before, out + 16);
-      _mm512_storeu_ps(out, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[m][0]),
-                                            _mm512_mul_ps(scale0, x_scale), before0));
-      _mm512_storeu_ps(out + 16, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[m][1]),
-                                                 _mm512_mul_ps(scale1, x_scale), before1));
+      add_scaled(sum[m][0], sum[m][1], scale0, scale1, p.a_scales[(t + m) * p.n_scales + s], before,
+                 c + m * kPanelRows);
     });
   }
 }

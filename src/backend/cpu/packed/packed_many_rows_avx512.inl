@@ -1,5 +1,26 @@
 // What the AVX-512 kernels for many rows share: included inside the region of a kernel file. Weights
-// are fetched ahead while the rows go over those before, and int4 is expanded to bytes once for all.
+// are fetched ahead while the rows go over those before, int4 is expanded to bytes once for all, and
+// sums are scaled and added in one order, so that all of them give the same bits.
+
+// The scales of 16 of the 32 rows of W of a block, the first or the last.
+inline __attribute__((always_inline)) __m512 scales_of(Packing packing, const std::byte* panel,
+                                                       std::int64_t block, int half) {
+  if (packing != Packing::int4) return _mm512_load_ps(panel + half * 64);
+  const std::byte* scales = panel + block * kInt4Block + half * 32;
+  return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(scales)));
+}
+
+// c[0 … 31] = the lanes of c that `before` names, and 0 in others, + sums · scales of W · x_scale.
+inline __attribute__((always_inline)) void add_scaled(__m512i sum0, __m512i sum1, __m512 scale0,
+                                                      __m512 scale1, float x_scale,
+                                                      __mmask16 before, float* c) {
+  const __m512 x = _mm512_set1_ps(x_scale);
+  const __m512 before0 = _mm512_maskz_load_ps(before, c);
+  const __m512 before1 = _mm512_maskz_load_ps(before, c + 16);
+  _mm512_store_ps(c, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum0), _mm512_mul_ps(scale0, x), before0));
+  _mm512_store_ps(c + 16,
+                  _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum1), _mm512_mul_ps(scale1, x), before1));
+}
 
 // Fetches what comes next from memory, a little with every step.
 class Ahead {
