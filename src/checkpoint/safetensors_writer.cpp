@@ -26,10 +26,10 @@ const char* stored_name(DType type) {
 
 }  // namespace
 
-SafetensorsWriter::SafetensorsWriter(std::filesystem::path path,
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
                                      const std::vector<Declared>& tensors,
                                      const std::map<std::string, std::string>& metadata)
-    : path_(std::move(path)), part_(path_.string() + ".part") {
+    : whole_(path.string()) {
   nlohmann::ordered_json header;
   header["__metadata__"] = metadata;
   for (const Declared& tensor : tensors) {
@@ -43,19 +43,12 @@ SafetensorsWriter::SafetensorsWriter(std::filesystem::path path,
   }
   std::string text = header.dump();
   text.append((64 - (8 + text.size()) % 64) % 64, ' ');
-  file_.open(part_, std::ios::binary | std::ios::trunc);
+  file_.open(whole_.path(), std::ios::binary | std::ios::trunc);
   std::uint64_t length = text.size();
   char bytes[8];
   for (char& byte : bytes) byte = static_cast<char>(length & 255), length >>= 8;
   file_.write(bytes, 8).write(text.data(), static_cast<std::streamsize>(text.size()));
   if (!file_) fail_writing();
-}
-
-SafetensorsWriter::~SafetensorsWriter() {
-  if (is_finished_) return;
-  file_.close();
-  std::error_code ignored;
-  std::filesystem::remove(part_, ignored);
 }
 
 void SafetensorsWriter::write(std::span<const std::byte> bytes) {
@@ -70,15 +63,13 @@ void SafetensorsWriter::write(std::span<const std::byte> bytes) {
 void SafetensorsWriter::finish() {
   QWENVL_CHECK(missing_bytes_ == 0, "{} bytes are missing", missing_bytes_);
   file_.close();
-  if (file_) settle_file(part_);
-  std::error_code error;
-  if (file_) std::filesystem::rename(part_, path_, error);
-  if (!file_ || error) fail_writing();
-  is_finished_ = true;
+  if (!file_) fail_writing();
+  settle_file(whole_.path());
+  whole_.keep();
 }
 
 void SafetensorsWriter::fail_writing() const {
-  fail(ErrorKind::device, "{}: cannot be written: {}", part_.string(), std::strerror(errno));
+  fail(ErrorKind::device, "{}: cannot be written: {}", whole_.path(), std::strerror(errno));
 }
 
 }  // namespace qwenvl

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "core/new_file.h"
 #include "core/tensor.h"
 
 namespace qwenvl {
@@ -23,14 +24,10 @@ class SafetensorsWriter {
     Shape shape;
   };
 
-  // Writes the header to `path` + ".part". Bytes of the tensors follow in this order, the first of
-  // them at a multiple of 64. Throws device when the file cannot be written.
-  SafetensorsWriter(std::filesystem::path path, const std::vector<Declared>& tensors,
+  // Writes the header to `path` + ".part" (NewFile). Bytes of the tensors follow in this order, the
+  // first of them at a multiple of 64. Throws device when the file cannot be written.
+  SafetensorsWriter(const std::filesystem::path& path, const std::vector<Declared>& tensors,
                     const std::map<std::string, std::string>& metadata);
-  // Removes an unfinished file.
-  ~SafetensorsWriter();
-  SafetensorsWriter(const SafetensorsWriter&) = delete;
-  SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
 
   void write(std::span<const std::byte> bytes);
   // All bytes are there: gives the file its name.
@@ -39,9 +36,8 @@ class SafetensorsWriter {
  private:
   [[noreturn]] void fail_writing() const;
 
-  std::filesystem::path path_, part_;
+  NewFile whole_;  // removed when it was not finished
   std::ofstream file_;
-  bool is_finished_ = false;  // the file has its name
   std::uint64_t missing_bytes_ = 0;
 };
 
