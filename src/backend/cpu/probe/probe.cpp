@@ -14,7 +14,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <iterator>
 #include <new>
+#include <string_view>
 #include <vector>
 
 #include "backend/cpu/probe/probe_table.h"
@@ -50,27 +52,35 @@ CpuidLeaf features(unsigned subleaf) {
   return leaf;
 }
 
-// Every set of instructions that the machine has and the forced table, if any, may use: a share of
-// the limit of tiles would say nothing about kernels that do without.
+// Tables in the order in which each may use all that those before it use.
+enum Level { kPortable, kAvx2, kAvx512, kAvx512Vnni, kAvx512WithBf16, kAmx };
+
+// What may be used: a share of the limit of tiles would say nothing about kernels that do without.
+Level allowed_level() {
+  constexpr std::string_view kNames[] = {"portable",    "avx2",        "avx512",
+                                         "avx512_vnni", "avx512_bf16", "amx"};
+  const auto found = std::find(std::begin(kNames), std::end(kNames), best_kernels().name);
+  const bool is_forced = setting("QWENVL_ISA").has_value();
+  return is_forced && found != std::end(kNames) ? Level(found - std::begin(kNames)) : kAmx;
+}
+
 Loops best_loops() {
   __builtin_cpu_init();  // also asks the operating system whether it keeps the wide registers
-  const std::string forced = setting("QWENVL_ISA").value_or("amx");
-  const bool allows_avx512 = forced.starts_with("avx512") || forced == "amx";
+  const Level level = allowed_level();
   Loops loops;
   const CpuidLeaf more = features(1);
-  if (forced != "portable" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+  if (level >= kAvx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     loops = {&kAvx2Int8, nullptr, &kAvx2F32, &kAvx2Read};
-    if (forced == "amx" && more.has_eax(4)) loops.int8 = &kAvxVnniInt8;
+    // No table has these products: they are a limit to aim at.
+    if (level == kAmx && more.has_eax(4)) loops.int8 = &kAvxVnniInt8;
   }
   if (__builtin_cpu_supports("avx512f")) {
     loops.read = &kAvx512Read;  // memory delivers the same whatever multiplies
-    if (allows_avx512) loops.f32 = &kAvx512F32;
-    if (allows_avx512 && forced != "avx512" && __builtin_cpu_supports("avx512vnni")) {
-      loops.int8 = &kAvx512VnniInt8;
-    }
-    if ((forced == "avx512_bf16" || forced == "amx") && more.has_eax(5)) loops.bf16 = &kAvx512Bf16;
+    if (level >= kAvx512) loops.f32 = &kAvx512F32;
+    if (level >= kAvx512Vnni && __builtin_cpu_supports("avx512vnni")) loops.int8 = &kAvx512VnniInt8;
+    if (level >= kAvx512WithBf16 && more.has_eax(5)) loops.bf16 = &kAvx512Bf16;
   }
-  if (forced == "amx" && may_use_amx()) {
+  if (level == kAmx && may_use_amx()) {
     loops.int8 = &kAmxInt8;
     loops.bf16 = &kAmxBf16;
   }
