@@ -78,11 +78,26 @@ struct AttentionSpan {
   std::int64_t k_begin, k_end;
 };
 
+// Rows that are multiplied: as they are, or normed first.
+struct LinearInput {
+  LinearInput(Tensor rows) : x(rows) {}  // NOLINT: a tensor is the plain case
+  LinearInput(Tensor rows, std::span<const float> weight, float epsilon, Tensor spare)
+      : x(rows), norm(weight), eps(epsilon), room(spare) {}
+
+  Tensor x;                     // [T, n_in]
+  std::span<const float> norm;  // [n_in]: what rms_norm makes of x is multiplied. Empty: x itself
+  float eps = 0;
+  Tensor room;  // [T, n_in]: what rms_norm makes may be left here. With `norm` only
+};
+
 // One of several products of the same rows.
 struct LinearPart {
   const Weight* weight;
   std::span<const float> bias;  // [n_out] float32, or empty
   Tensor out;                   // [T, n_out]
+  // [T, n_out], or empty. What linear would leave in out is added to it, rounded again; what out
+  // then holds is not stated.
+  Tensor sum;
 };
 
 // Where the reference rounds when it rotates in bf16.
@@ -104,19 +119,24 @@ class Backend {
   // n_out]
   virtual void linear(Tensor x, const Weight& w, std::span<const float> bias, Tensor out) = 0;
 
-  // linear, for each part.                                          x [T, n_in]
-  virtual void linears(Tensor x, std::span<const LinearPart> parts) {
-    for (const LinearPart& part : parts) linear(x, *part.weight, part.bias, part.out);
+  // linear, for each part.
+  virtual void linears(const LinearInput& input, std::span<const LinearPart> parts) {
+    const Tensor x = multiplied(input);
+    for (const LinearPart& part : parts) {
+      linear(x, *part.weight, part.bias, part.out);
+      if (part.sum.data) add(part.sum, part.out);
+    }
   }
 
   // Whether gated_linear needs up.out; else it may be empty.
   virtual bool needs_up(const Weight& /*gate*/, const Weight& /*up*/) const { return true; }
 
   // gate.out = round(silu(g)) · u, rounded, with g and u what linear would leave in gate.out and
-  // up.out. What up.out then holds is not stated.                   x [T, n_in], outs [T, F]
-  virtual void gated_linear(Tensor x, const LinearPart& gate, const LinearPart& up) {
+  // up.out. What up.out then holds is not stated.                   outs [T, F]
+  virtual void gated_linear(const LinearInput& input, const LinearPart& gate,
+                            const LinearPart& up) {
     const LinearPart parts[] = {gate, up};
-    linears(x, parts);
+    linears(input, parts);
     silu_mul(gate.out, up.out);
   }
 
@@ -127,11 +147,11 @@ class Backend {
   }
 
   // down.out = what linear makes of gated_linear's gate.out. What gate.out and up.out then hold is
-  // not stated.                                                     x [T, n_in]
-  virtual void feed_forward(Tensor x, const LinearPart& gate, const LinearPart& up,
+  // not stated. down.out may be the input's room.
+  virtual void feed_forward(const LinearInput& input, const LinearPart& gate, const LinearPart& up,
                             const LinearPart& down) {
-    gated_linear(x, gate, up);
-    linear(gate.out, *down.weight, down.bias, down.out);
+    gated_linear(input, gate, up);
+    linears(gate.out, {&down, 1});
   }
 
   // x += y, rounded.                                                [T, H]
@@ -174,6 +194,13 @@ class Backend {
 
   // fn(i) for i in [0, n) on the back end's threads: for work that is not arithmetic on tensors.
   virtual void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& fn) = 0;
+
+ protected:
+  Tensor multiplied(const LinearInput& input) {
+    if (input.norm.empty()) return input.x;
+    rms_norm(input.x, input.norm, input.eps, input.room);
+    return input.room;
+  }
 };
 
 // "auto", "cpu" or "reference"; n_threads 0 means every core available. Throws bad_request.

@@ -97,9 +97,11 @@ TEST_P(OnPackedKernels, packed_products_have_the_same_bits_on_every_instruction_
   for (const PackedCase& c : packed_cases()) {
     for (const Packing packing : kPackings) {
       const PackedMatrix w(random, packing, c.n_out, c.n_in);
-      const Numbers x = random_numbers(random, DType::f32, c.rows, c.n_in, 2, 1);
-      ASSERT_EQ(bits_of(product(*cpu, x, w, {})), bits_of(product(*portable, x, w, {})))
-          << describe(c, packing, DType::f32);
+      for (const DType compute : kComputeTypes) {
+        const Numbers x = random_numbers(random, compute, c.rows, c.n_in, 2, 1);
+        ASSERT_EQ(bits_of(product(*cpu, x, w, {})), bits_of(product(*portable, x, w, {})))
+            << describe(c, packing, compute);
+      }
     }
   }
 }
@@ -124,13 +126,41 @@ TEST_P(OnPackedKernels, products_of_the_same_rows_have_the_bits_of_one_after_the
       }
       std::vector<LinearPart> parts;
       for (std::size_t i = 0; i < matrices.size(); ++i) {
-        parts.push_back({&matrices[i]->weight, biases[i], outs[i]});
+        parts.push_back({&matrices[i]->weight, biases[i], outs[i], {}});
       }
-      cpu->linears(x, parts);
+      cpu->linears(x.tensor(), parts);
       for (std::size_t i = 0; i < matrices.size(); ++i) {
         EXPECT_EQ(bits_of(outs[i]), bits_of(product(*cpu, x, *matrices[i], biases[i])))
             << name_of(packings[i]) << ", " << rows << " rows";
         EXPECT_TRUE(outs[i].gap_is_untouched());
+      }
+    }
+  }
+}
+
+// Norm, feed-forward step and sum, as a decoder layer ends: in place.
+TEST_P(OnPackedKernels, rows_normed_and_results_added_have_the_bits_of_the_single_steps) {
+  for (const Packing down_packing : kPackings) {
+    for (const DType compute : kComputeTypes) {
+      for (const PackedCase& c : {PackedCase{300, 70, 1}, {129, 300, 5}, {300, 128, 530}}) {
+        const PackedMatrix gate(random, Packing::int4, c.n_out, c.n_in),
+            up(random, Packing::int4, c.n_out, c.n_in), down(random, down_packing, c.n_in, c.n_out);
+        const std::vector<float> norm = random_vector(random, c.n_in),
+                                 bias = random_vector(random, c.n_in);
+        const Numbers x = random_numbers(random, compute, c.rows, c.n_in, 2, 1);
+        Numbers normed(compute, c.rows, c.n_in, 2), gated(compute, c.rows, c.n_out),
+            spare(compute, c.rows, c.n_out);
+        cpu->rms_norm(x, norm, 1e-6f, normed);
+        cpu->gated_linear(normed.tensor(), {&gate.weight, {}, gated, {}},
+                          {&up.weight, {}, spare, {}});
+        const Numbers expected = x;
+        cpu->add(expected, product(*cpu, gated, down, bias));
+        const Numbers got = x;
+        Numbers room(compute, c.rows, c.n_in, 2);
+        cpu->feed_forward({got, norm, 1e-6f, room}, {&gate.weight, {}, gated, {}},
+                          {&up.weight, {}, spare, {}}, {&down.weight, bias, room, got});
+        EXPECT_EQ(bits_of(got), bits_of(expected)) << describe(c, down_packing, compute);
+        EXPECT_TRUE(got.gap_is_untouched());
       }
     }
   }
@@ -148,7 +178,8 @@ TEST_P(OnPackedKernels, gated_products_have_the_bits_of_the_single_steps) {
           const Numbers expected = product(*cpu, x, gate, bias);
           cpu->silu_mul(expected, product(*cpu, x, up, {}));
           Numbers got(compute, c.rows, c.n_out, 3), scratch(compute, c.rows, c.n_out);
-          cpu->gated_linear(x, {&gate.weight, bias, got}, {&up.weight, {}, scratch});
+          cpu->gated_linear(x.tensor(), {&gate.weight, bias, got, {}},
+                            {&up.weight, {}, scratch, {}});
           EXPECT_EQ(bits_of(got), bits_of(expected))
               << name_of(up_packing) << ", gate " << describe(c, gate_packing, compute);
           EXPECT_TRUE(got.gap_is_untouched());
@@ -168,14 +199,14 @@ TEST_P(OnPackedKernels, a_feed_forward_step_has_the_bits_of_its_parts) {
           const std::vector<float> bias = random_vector(random, c.n_in);
           const Numbers x = random_numbers(random, compute, c.rows, c.n_in, 2, 1);
           Numbers gated(compute, c.rows, c.n_out), spare(compute, c.rows, c.n_out);
-          cpu->gated_linear(x, {&gate.weight, {}, gated}, {&up.weight, {}, spare});
+          cpu->gated_linear(x.tensor(), {&gate.weight, {}, gated, {}}, {&up.weight, {}, spare, {}});
           const Numbers expected = product(*cpu, gated, down, bias);
           Numbers got(compute, c.rows, c.n_in, 3);
           const bool needs_gated = cpu->needs_gated(gate.weight, up.weight, down.weight);
           EXPECT_EQ(needs_gated, down_packing == Packing::int8);
           const auto out = [&](const Numbers& n) { return needs_gated ? n.tensor() : Tensor(); };
-          cpu->feed_forward(x, {&gate.weight, {}, out(gated)}, {&up.weight, {}, out(spare)},
-                            {&down.weight, bias, got});
+          cpu->feed_forward(x.tensor(), {&gate.weight, {}, out(gated), {}},
+                            {&up.weight, {}, out(spare), {}}, {&down.weight, bias, got, {}});
           EXPECT_EQ(bits_of(got), bits_of(expected))
               << name_of(down_packing) << " after " << describe(c, packing, compute);
           EXPECT_TRUE(got.gap_is_untouched());
@@ -202,21 +233,57 @@ TEST_P(OnPackedKernels, a_packed_row_does_not_depend_on_the_rows_beside_it) {
   }
 }
 
+// What quantising leaves: 64 numbers and the next 64 are `step` bytes apart.
+struct Quantised {
+  Quantised(std::int64_t n, std::int64_t step)
+      : q(static_cast<std::size_t>(padded_to_blocks(n) / 64 * step)),
+        scales(static_cast<std::size_t>(padded_to_blocks(n) / kBlock)),
+        sums(static_cast<std::size_t>(padded_to_blocks(n) / kSubGroup)) {}
+  bool operator==(const Quantised&) const = default;
+
+  std::vector<std::int8_t> q;
+  std::vector<float> scales;
+  std::vector<std::int32_t> sums;
+};
+
 TEST_P(OnPackedKernels, activations_are_quantised_alike_on_every_instruction_set) {
-  for (const std::int64_t n : {1, 15, 16, 17, 31, 33, 128, 129, 500}) {
+  const cpu::PackedKernels& kernels = *table().packed;
+  for (const std::int64_t n : {1, 15, 16, 17, 31, 33, 63, 65, 128, 129, 500}) {
     for (const float largest : {1.0f, 0.0f, 1e-38f, 1e38f}) {
       for (const bool is_grouped : {false, true}) {
         const std::vector<float> x = random_vector(random, n, largest);
-        const auto k = static_cast<std::size_t>(padded_to_blocks(n));
-        std::vector<std::int8_t> q(k), expected_q(k);
-        std::vector<float> scales(k / 128), expected_scales(k / 128);
-        std::vector<std::int32_t> sums(k / 32), expected_sums(k / 32);
-        table().packed->quantise(x.data(), n, is_grouped, q.data(), scales.data(), sums.data());
-        quantise_activations(x.data(), n, is_grouped, expected_q.data(), expected_scales.data(),
-                             expected_sums.data());
-        EXPECT_EQ(q, expected_q) << n << " numbers up to " << largest;
-        EXPECT_EQ(scales, expected_scales) << n << " numbers up to " << largest;
-        EXPECT_EQ(sums, expected_sums) << n << " numbers up to " << largest;
+        Quantised got(n, 64), expected(n, 64);
+        kernels.quantise(x.data(), n, is_grouped, got.q.data(), got.scales.data(), got.sums.data());
+        quantise_activations(x.data(), n, is_grouped, expected.q.data(), expected.scales.data(),
+                             expected.sums.data());
+        EXPECT_EQ(got, expected) << n << " numbers up to " << largest;
+      }
+    }
+  }
+}
+
+TEST_P(OnPackedKernels, activations_in_bf16_are_quantised_as_if_widened) {
+  const cpu::PackedKernels& kernels = *table().packed;
+  if (!kernels.quantise_bf16) GTEST_SKIP() << "this table widens them";
+  for (const std::int64_t n : {1, 15, 16, 17, 31, 33, 63, 65, 128, 129, 500}) {
+    for (const float largest : {1.0f, 0.0f, 1e-38f, 1e38f}) {
+      for (const bool is_grouped : {false, true}) {
+        for (const std::int64_t step : {64, 1024}) {
+          std::vector<float> x = random_vector(random, n, largest);
+          std::vector<bf16> narrow;
+          for (float& number : x)
+            narrow.push_back(to_bf16(number)), number = to_float(narrow.back());
+          Quantised got(n, step), expected(n, 64), spread(n, step);
+          kernels.quantise_bf16(narrow.data(), n, is_grouped, got.q.data(), step, got.scales.data(),
+                                got.sums.data());
+          quantise_activations(x.data(), n, is_grouped, expected.q.data(), expected.scales.data(),
+                               expected.sums.data());
+          for (std::size_t i = 0; i < expected.q.size(); ++i) {
+            spread.q[i / 64 * static_cast<std::size_t>(step) + i % 64] = expected.q[i];
+          }
+          spread.scales = expected.scales, spread.sums = expected.sums;
+          EXPECT_EQ(got, spread) << n << " numbers up to " << largest << ", step " << step;
+        }
       }
     }
   }
@@ -224,15 +291,17 @@ TEST_P(OnPackedKernels, activations_are_quantised_alike_on_every_instruction_set
 
 TEST_P(OnPackedKernels, what_is_not_finite_reaches_every_product) {
   const PackedMatrix w(random, Packing::int8, 40, 200);
-  for (const float strange :
-       {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
-        std::numeric_limits<float>::quiet_NaN()}) {
-    Numbers x = random_numbers(random, DType::f32, 2, 200);
-    x.set(1, 77, strange);
-    const Numbers out = product(*cpu, x, w, {});
-    for (std::int64_t n = 0; n < 40; ++n) {
-      ASSERT_TRUE(std::isfinite(out.get(0, n))) << "the row beside it, column " << n;
-      ASSERT_TRUE(std::isnan(out.get(1, n))) << "column " << n;
+  for (const DType compute : kComputeTypes) {
+    for (const float strange :
+         {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+          std::numeric_limits<float>::quiet_NaN()}) {
+      Numbers x = random_numbers(random, compute, 2, 200);
+      x.set(1, 77, strange);
+      const Numbers out = product(*cpu, x, w, {});
+      for (std::int64_t n = 0; n < 40; ++n) {
+        ASSERT_TRUE(std::isfinite(out.get(0, n))) << "the row beside it, column " << n;
+        ASSERT_TRUE(std::isnan(out.get(1, n))) << "column " << n;
+      }
     }
   }
 }

@@ -61,7 +61,7 @@ class CpuBackend final : public Backend {
     QWENVL_CHECK(x.row_width() == w.n_in && out.row_width() == w.n_out && out.rows() == x.rows(),
                  "linear {} · [{}, {}]ᵀ → {}", x.shape.str(), w.n_out, w.n_in, out.shape.str());
     if (w.is_packed()) {
-      const LinearPart part{&w, bias, out};
+      const LinearPart part{&w, bias, out, {}};
       packed_.linears(x, {&part, 1});
       return;
     }
@@ -84,24 +84,25 @@ class CpuBackend final : public Backend {
     }
   }
 
-  void linears(Tensor x, std::span<const LinearPart> parts) override {
+  void linears(const LinearInput& input, std::span<const LinearPart> parts) override {
     if (cpu::PackedLinear::can_share(parts)) {
-      packed_.linears(x, parts);
+      packed_.linears(input, parts);
     } else {
-      Backend::linears(x, parts);
+      Backend::linears(input, parts);
     }
   }
 
   bool needs_up(const Weight& gate, const Weight& up) const override {
-    const LinearPart parts[] = {{&gate, {}, {}}, {&up, {}, {}}};
+    const LinearPart parts[] = {{&gate, {}, {}, {}}, {&up, {}, {}, {}}};
     return !cpu::PackedLinear::can_share(parts) || gate.packing != up.packing;
   }
 
-  void gated_linear(Tensor x, const LinearPart& gate, const LinearPart& up) override {
+  void gated_linear(const LinearInput& input, const LinearPart& gate,
+                    const LinearPart& up) override {
     if (needs_up(*gate.weight, *up.weight)) {
-      Backend::gated_linear(x, gate, up);
+      Backend::gated_linear(input, gate, up);
     } else {
-      packed_.gated_linear(x, gate, up);
+      packed_.gated_linear(input, gate, up);
     }
   }
 
@@ -109,12 +110,12 @@ class CpuBackend final : public Backend {
     return needs_up(gate, up) || !cpu::PackedLinear::can_feed_forward(gate, up, down);
   }
 
-  void feed_forward(Tensor x, const LinearPart& gate, const LinearPart& up,
+  void feed_forward(const LinearInput& input, const LinearPart& gate, const LinearPart& up,
                     const LinearPart& down) override {
     if (needs_gated(*gate.weight, *up.weight, *down.weight)) {
-      Backend::feed_forward(x, gate, up, down);
+      Backend::feed_forward(input, gate, up, down);
     } else {
-      packed_.feed_forward(x, gate, up, down);
+      packed_.feed_forward(input, gate, up, down);
     }
   }
 

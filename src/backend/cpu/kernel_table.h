@@ -25,6 +25,10 @@ struct RowKernels {
   void (*store_products)(const float* products, std::int64_t stride, std::int64_t n_rows,
                          const float* bias, std::int64_t n, void* out,
                          std::int64_t out_stride_bytes) noexcept;
+  // out += what store_products would leave there.
+  void (*store_added)(const float* products, std::int64_t stride, std::int64_t n_rows,
+                      const float* bias, std::int64_t n, void* out,
+                      std::int64_t out_stride_bytes) noexcept;
   // out = silu(gate + its bias) · (up + its bias), with all roundings of linear and silu_mul.
   void (*store_gated)(const float* gate, const float* up, std::int64_t stride, std::int64_t n_rows,
                       const float* gate_bias, const float* up_bias, std::int64_t n, void* out,

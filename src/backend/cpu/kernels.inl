@@ -3,6 +3,7 @@
 //   QWENVL_VECTOR_LANES  floats in a hardware vector (4, 8 or 16)
 //   QWENVL_TILE_ROWS, QWENVL_TILE_WEIGHTS  the register tile of a matrix product
 //   QWENVL_TILE_QUERIES  rows of the register tile of attention scores
+//   QWENVL_LANES_AVX512  whether lanes_avx512.inl may be used
 // Vectors are the compiler's own generic vectors; a Lanes value is always 16 floats.
 
 #define QWENVL_INLINE inline __attribute__((always_inline))
@@ -66,6 +67,31 @@ QWENVL_INLINE VecF load_vector(const fp16* p) {
   return bits_as<VecF>(bits | ((wide & 0x8000) << 16));
 }
 
+// e^x = 2^n · p(r) to about one unit in the last place, |r| ≤ ln 2 / 2, p the Taylor series.
+struct PowerOfE {
+  VecF mantissa;    // p(r)
+  VecI32 exponent;  // n, where a float has its exponent
+};
+
+QWENVL_INLINE PowerOfE power_of_e(VecF x) {
+  const VecF magic = splat(12582912.0f);  // 1.5 · 2^23: adding it rounds to an integer
+  const VecF n = (x * splat(1.44269504f) + magic) - magic;
+  VecF r = x - n * splat(0.693145752f);
+  r -= n * splat(1.42860677e-6f);
+  VecF p = splat(1.0f / 5040);
+  p = p * r + splat(1.0f / 720);
+  p = p * r + splat(1.0f / 120);
+  p = p * r + splat(1.0f / 24);
+  p = p * r + splat(1.0f / 6);
+  p = p * r + splat(0.5f);
+  p = p * r + splat(1.0f);
+  p = p * r + splat(1.0f);
+  return {p, __builtin_convertvector(n, VecI32) << 23};
+}
+
+#if defined(QWENVL_LANES_AVX512)
+#include "backend/cpu/lanes_avx512.inl"
+#else
 QWENVL_INLINE VecU32 bf16_bits(VecF x) {
   const VecU32 bits = bits_as<VecU32>(x);
   const VecU32 rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
@@ -73,10 +99,24 @@ QWENVL_INLINE VecU32 bf16_bits(VecF x) {
   return (rounded & ~is_nan) | (0x7fc0 & is_nan);
 }
 
+QWENVL_INLINE VecU16 to_bf16_bits(VecF x) { return __builtin_convertvector(bf16_bits(x), VecU16); }
+QWENVL_INLINE VecF rounded_to_bf16(VecF x) { return bits_as<VecF>(bf16_bits(x) << 16); }
+
+// Results below the smallest normal number are 0.
+QWENVL_INLINE VecF exp_vector(VecF x) {
+  const VecU32 is_tiny = bits_as<VecU32>(x < splat(-87.3f));
+  const VecU32 is_huge = bits_as<VecU32>(x > splat(88.7f));
+  const PowerOfE e = power_of_e(bits_as<VecF>((bits_as<VecU32>(x) & ~(is_tiny | is_huge))));
+  const VecU32 scaled = bits_as<VecU32>(bits_as<VecI32>(e.mantissa) + e.exponent);
+  const VecU32 infinity = bits_as<VecU32>(splat(__builtin_inff()));
+  return bits_as<VecF>((scaled & ~(is_tiny | is_huge)) | (infinity & is_huge));
+}
+#endif
+
 QWENVL_INLINE void store_vector(float* p, VecF x) { __builtin_memcpy(p, &x, sizeof x); }
 
 QWENVL_INLINE void store_vector(bf16* p, VecF x) {
-  const VecU16 raw = __builtin_convertvector(bf16_bits(x), VecU16);
+  const auto raw = to_bf16_bits(x);
   __builtin_memcpy(p, &raw, sizeof raw);
 }
 
@@ -88,7 +128,7 @@ QWENVL_INLINE VecF round_vector<float>(VecF x) {
 }
 template <>
 QWENVL_INLINE VecF round_vector<bf16>(VecF x) {
-  return bits_as<VecF>(bf16_bits(x) << 16);
+  return rounded_to_bf16(x);
 }
 
 template <class T>
@@ -103,6 +143,7 @@ QWENVL_INLINE void store_lanes(T* p, const Lanes& x) {
   for (int i = 0; i < kParts; ++i) store_vector(p + i * kVector, x.part[i]);
 }
 
+#if !defined(QWENVL_LANES_AVX512)
 // n < kLanes elements, the rest zero.
 template <class T>
 QWENVL_INLINE Lanes load_tail(const T* p, std::int64_t n) {
@@ -117,6 +158,7 @@ QWENVL_INLINE void store_tail(T* p, const Lanes& x, std::int64_t n) {
   store_lanes(buffer, x);
   __builtin_memcpy(p, buffer, static_cast<std::size_t>(n) * sizeof(T));
 }
+#endif
 
 // Calls body(offset, count) for whole groups of kLanes and once for the rest, if there is one.
 template <class Body>
@@ -178,32 +220,6 @@ QWENVL_INLINE Vec4 totals(const float* lanes) {
   return (t0 + t2) + (t1 + t3);
 }
 
-// ---- exp -------------------------------------------------------------------------------------
-
-// e^x to about one unit in the last place: 2^n · p(r), |r| ≤ ln 2 / 2, p the Taylor series.
-QWENVL_INLINE VecF exp_vector(VecF x) {
-  const VecU32 is_tiny =
-      bits_as<VecU32>(x < splat(-87.3f));  // results below the smallest normal: 0
-  const VecU32 is_huge = bits_as<VecU32>(x > splat(88.7f));
-  const VecF clamped = bits_as<VecF>((bits_as<VecU32>(x) & ~(is_tiny | is_huge)));
-  const VecF magic = splat(12582912.0f);  // 1.5 · 2^23: adding it rounds to an integer
-  const VecF n = (clamped * splat(1.44269504f) + magic) - magic;
-  VecF r = clamped - n * splat(0.693145752f);
-  r -= n * splat(1.42860677e-6f);
-  VecF p = splat(1.0f / 5040);
-  p = p * r + splat(1.0f / 720);
-  p = p * r + splat(1.0f / 120);
-  p = p * r + splat(1.0f / 24);
-  p = p * r + splat(1.0f / 6);
-  p = p * r + splat(0.5f);
-  p = p * r + splat(1.0f);
-  p = p * r + splat(1.0f);
-  const VecI32 exponent = __builtin_convertvector(n, VecI32) << 23;
-  const VecU32 scaled = bits_as<VecU32>(bits_as<VecI32>(p) + exponent);
-  const VecU32 infinity = bits_as<VecU32>(splat(__builtin_inff()));
-  return bits_as<VecF>((scaled & ~(is_tiny | is_huge)) | (infinity & is_huge));
-}
-
 // ---- rows ------------------------------------------------------------------------------------
 
 template <class T>
@@ -218,13 +234,14 @@ void narrow(const float* x, std::int64_t n, void* out) noexcept {
   for_lanes(n, [&](std::int64_t i, std::int64_t m) { store_n(to + i, load_n(x + i, m), m); });
 }
 
-// out[r][i …] = value(r, i, count) for n_rows rows of n numbers.
+// out[r][i …] = value(r, i, count, what is there) for n_rows rows of n numbers.
 template <class T, class Value>
 QWENVL_INLINE void for_products(std::int64_t n_rows, std::int64_t n, void* out,
                                 std::int64_t out_stride_bytes, Value value) {
   for (std::int64_t r = 0; r < n_rows; ++r) {
     T* to = reinterpret_cast<T*>(static_cast<std::byte*>(out) + r * out_stride_bytes);
-    for_lanes(n, [&](std::int64_t i, std::int64_t m) { store_n(to + i, value(r, i, m), m); });
+    for_lanes(n,
+              [&](std::int64_t i, std::int64_t m) { store_n(to + i, value(r, i, m, to + i), m); });
   }
 }
 
@@ -242,8 +259,21 @@ void store_products(const float* products, std::int64_t stride, std::int64_t n_r
                     const float* bias, std::int64_t n, void* out,
                     std::int64_t out_stride_bytes) noexcept {
   for_products<T>(n_rows, n, out, out_stride_bytes,
-                  [&](std::int64_t r, std::int64_t i, std::int64_t m) {
+                  [&](std::int64_t r, std::int64_t i, std::int64_t m, const T*) {
                     return with_bias(products + r * stride + i, bias ? bias + i : nullptr, m);
+                  });
+}
+
+template <class T>
+void store_added(const float* products, std::int64_t stride, std::int64_t n_rows, const float* bias,
+                 std::int64_t n, void* out, std::int64_t out_stride_bytes) noexcept {
+  for_products<T>(n_rows, n, out, out_stride_bytes,
+                  [&](std::int64_t r, std::int64_t i, std::int64_t m, const T* before) {
+                    const Lanes y =
+                        with_bias(products + r * stride + i, bias ? bias + i : nullptr, m);
+                    Lanes sum = load_n(before, m);
+                    for (int p = 0; p < kParts; ++p) sum.part[p] += round_vector<T>(y.part[p]);
+                    return sum;
                   });
 }
 
@@ -253,16 +283,17 @@ template <class T>
 void store_gated(const float* gate, const float* up, std::int64_t stride, std::int64_t n_rows,
                  const float* gate_bias, const float* up_bias, std::int64_t n, void* out,
                  std::int64_t out_stride_bytes) noexcept {
-  for_products<T>(
-      n_rows, n, out, out_stride_bytes, [&](std::int64_t r, std::int64_t i, std::int64_t m) {
-        const Lanes g = with_bias(gate + r * stride + i, gate_bias ? gate_bias + i : nullptr, m);
-        Lanes u = with_bias(up + r * stride + i, up_bias ? up_bias + i : nullptr, m);
-        for (int p = 0; p < kParts; ++p) {
-          const VecF silu = round_vector<T>(silu_vector(round_vector<T>(g.part[p])));
-          u.part[p] = silu * round_vector<T>(u.part[p]);
-        }
-        return u;
-      });
+  for_products<T>(n_rows, n, out, out_stride_bytes,
+                  [&](std::int64_t r, std::int64_t i, std::int64_t m, const T*) {
+                    const Lanes g =
+                        with_bias(gate + r * stride + i, gate_bias ? gate_bias + i : nullptr, m);
+                    Lanes u = with_bias(up + r * stride + i, up_bias ? up_bias + i : nullptr, m);
+                    for (int p = 0; p < kParts; ++p) {
+                      const VecF silu = round_vector<T>(silu_vector(round_vector<T>(g.part[p])));
+                      u.part[p] = silu * round_vector<T>(u.part[p]);
+                    }
+                    return u;
+                  });
 }
 
 template <class T>
@@ -637,8 +668,8 @@ void attention(const AttentionTile& t) noexcept {
 
 template <class T>
 constexpr RowKernels row_kernels() {
-  return {&widen<T>, &narrow<T>,   &from_int8<T>, &store_products<T>, &store_gated<T>,
-          &add<T>,   &rms_norm<T>, &rope<T>,      &silu_mul<T>};
+  return {&widen<T>,       &narrow<T>, &from_int8<T>, &store_products<T>, &store_added<T>,
+          &store_gated<T>, &add<T>,    &rms_norm<T>,  &rope<T>,           &silu_mul<T>};
 }
 
 constexpr KernelTable make_table(const char* name, const PackedKernels& packed) {

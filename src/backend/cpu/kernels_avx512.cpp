@@ -1,6 +1,8 @@
 // The kernels for x86-64 with AVX-512 (F, BW, DQ, VL) and FMA.
 #if defined(__x86_64__)
 
+#include <immintrin.h>
+
 #include <cstdint>
 #include <type_traits>
 
@@ -11,6 +13,7 @@
 #define QWENVL_TILE_ROWS 4
 #define QWENVL_TILE_WEIGHTS 6
 #define QWENVL_TILE_QUERIES 4
+#define QWENVL_LANES_AVX512
 
 // g++ splits wide vectors unless told otherwise; clang does not know the option and would drop all.
 #if defined(__clang__)

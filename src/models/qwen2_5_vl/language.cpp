@@ -149,10 +149,10 @@ class Step {
     Tensor h = w_.take(compute_, {n, c_.hidden_size});
     Tensor k = w_.take(compute_, {n, kv_width});  // [T, K·D]
     Tensor v = w_.take(compute_, {n, kv_width});
-    b_.rms_norm(rows.x, l.input_norm, c_.rms_norm_eps, h);
-    std::vector<LinearPart> parts = {{&l.k.weight, l.k.bias, k}, {&l.v.weight, l.v.bias, v}};
-    if (q) parts.push_back({&l.q.weight, l.q.bias, *q});
-    b_.linears(h, parts);
+    std::vector<LinearPart> parts = {{&l.k.weight, l.k.bias, k, {}},
+                                     {&l.v.weight, l.v.bias, v, {}}};
+    if (q) parts.push_back({&l.q.weight, l.q.bias, *q, {}});
+    b_.linears({rows.x, l.input_norm, c_.rms_norm_eps, h}, parts);
     b_.rope(k, c_.n_kv_heads, rows.cos, rows.sin, RopeRounding::each_product);
     b_.store_kv(k, v, rows.kv, index);
     if (q) b_.rope(*q, c_.n_heads, rows.cos, rows.sin, RopeRounding::each_product);
@@ -161,8 +161,8 @@ class Step {
   void project_queries(const DecoderLayer& l, const Rows& rows, Tensor q) {
     const Workspace::Scope scope(w_);
     Tensor h = w_.take(compute_, {rows.x.rows(), c_.hidden_size});
-    b_.rms_norm(rows.x, l.input_norm, c_.rms_norm_eps, h);
-    b_.linear(h, l.q.weight, l.q.bias, q);
+    const LinearPart part{&l.q.weight, l.q.bias, q, {}};
+    b_.linears({rows.x, l.input_norm, c_.rms_norm_eps, h}, {&part, 1});
     b_.rope(q, c_.n_heads, rows.cos, rows.sin, RopeRounding::each_product);
   }
 
@@ -174,8 +174,8 @@ class Step {
     Tensor a = w_.take(compute_, {n, q.row_width()});
     const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c_.head_dim)));
     b_.attention_cached(q, c_.n_heads, rows.kv, index, scale, a);
-    b_.linear(a, l.o.weight, {}, h);
-    b_.add(rows.x, h);
+    const LinearPart o{&l.o.weight, {}, h, rows.x};
+    b_.linears(a, {&o, 1});
   }
 
   // x = x + down( silu(gate h) · up h )
@@ -189,9 +189,8 @@ class Step {
     const Weight &g = l.gate.weight, &u = l.up.weight, &d = l.down.weight;
     const bool needs_gated = b_.needs_gated(g, u, d);
     const Tensor gate = hidden(needs_gated), up = hidden(needs_gated && b_.needs_up(g, u));
-    b_.rms_norm(x, l.post_attention_norm, c_.rms_norm_eps, h);
-    b_.feed_forward(h, {&g, {}, gate}, {&u, {}, up}, {&d, {}, h});
-    b_.add(x, h);
+    b_.feed_forward({x, l.post_attention_norm, c_.rms_norm_eps, h}, {&g, {}, gate, {}},
+                    {&u, {}, up, {}}, {&d, {}, h, x});
   }
 
   // logits = norm(x) · Eᵀ for the rows that are asked for

@@ -122,8 +122,8 @@ class Tower {
     const Workspace::Scope scope(w_);
     const std::int64_t n = range.end - range.begin, hidden = c_.hidden_size;
     Tensor h = w_.take(compute_, {n, hidden});
-    b_.rms_norm(x.slice_rows(range.begin, n), block.norm1, kNormEpsilon, h);
-    b_.linear(h, block.qkv.weight, block.qkv.bias, qkv);
+    const LinearPart part{&block.qkv.weight, block.qkv.bias, qkv, {}};
+    b_.linears({x.slice_rows(range.begin, n), block.norm1, kNormEpsilon, h}, {&part, 1});
     const Tensor cos = cos_.slice_rows(range.begin, n), sin = sin_.slice_rows(range.begin, n);
     b_.rope(qkv.slice_columns(0, hidden), c_.n_heads, cos, sin, RopeRounding::once);
     b_.rope(qkv.slice_columns(hidden, hidden), c_.n_heads, cos, sin, RopeRounding::once);
@@ -141,16 +141,16 @@ class Tower {
     Tensor attended = w_.take(compute_, {n, hidden});
     const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c_.head_dim())));
     b_.attention_spans(q, k, v, c_.n_heads, spans, scale, attended);
-    b_.linear(attended, block.proj.weight, block.proj.bias, h);
-    b_.add(rows, h);
-    b_.rms_norm(rows, block.norm2, kNormEpsilon, h);
+    const LinearPart proj{&block.proj.weight, block.proj.bias, h, rows};
+    b_.linears(attended, {&proj, 1});
     Tensor gate = w_.take(compute_, {n, width});
     const Tensor up =
         b_.needs_up(block.gate.weight, block.up.weight) ? w_.take(compute_, {n, width}) : Tensor();
-    b_.gated_linear(h, {&block.gate.weight, block.gate.bias, gate},
-                    {&block.up.weight, block.up.bias, up});
-    b_.linear(gate, block.down.weight, block.down.bias, h);
-    b_.add(rows, h);
+    b_.gated_linear({rows, block.norm2, kNormEpsilon, h},
+                    {&block.gate.weight, block.gate.bias, gate, {}},
+                    {&block.up.weight, block.up.bias, up, {}});
+    const LinearPart down{&block.down.weight, block.down.bias, h, rows};
+    b_.linears(gate, {&down, 1});
   }
 
   void window_block(const VisionBlock& block, Tensor x) {

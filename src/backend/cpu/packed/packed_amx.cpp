@@ -294,7 +294,7 @@ void multiply(const PackedProduct& p) noexcept {
 
 }  // namespace
 
-constinit const PackedKernels packed_amx = {quantise, multiply, takes_tiles};
+constinit const PackedKernels packed_amx = {quantise, multiply, quantise_bf16, takes_tiles};
 
 }  // namespace qwenvl::cpu
 QWENVL_TARGET_END

@@ -274,7 +274,7 @@ void multiply_any(const PackedProduct& p) noexcept {
 
 }  // namespace
 
-constinit const PackedKernels packed_avx512_vnni = {quantise, multiply_any};
+constinit const PackedKernels packed_avx512_vnni = {quantise, multiply_any, quantise_bf16};
 
 }  // namespace qwenvl::cpu
 QWENVL_TARGET_END

@@ -39,6 +39,10 @@ struct PackedKernels {
   void (*quantise)(const float* x, std::int64_t n_in, bool is_grouped, std::int8_t* q,
                    float* scales, std::int32_t* sums) noexcept;
   void (*multiply)(const PackedProduct& p) noexcept;
+  // quantise of rows of bf16; 64 numbers and the next 64 begin `step` bytes from each other in q.
+  // Null: rows are widened first.
+  void (*quantise_bf16)(const bf16* x, std::int64_t n_in, bool is_grouped, std::int8_t* q,
+                        std::int64_t step, float* scales, std::int32_t* sums) noexcept = nullptr;
   // Whether multiply wants the activations of m rows as tiles; null: never.
   bool (*takes_tiles)(std::int64_t m) noexcept = nullptr;
 };

@@ -2,6 +2,7 @@
 #include "backend/cpu/packed/packed_linear.h"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 
 namespace qwenvl::cpu {
@@ -83,32 +84,51 @@ PackedProduct PackedLinear::product_of(const Room& room) {
   return p;
 }
 
-// n numbers of row t from a block on; spare holds them while they are put into tiles.
+// n numbers of row t from a block on: bytes, a scale and the sums of each group.
 void PackedLinear::quantise_row(const Room& room, std::int64_t t, std::int64_t first_block,
-                                const float* row, std::int64_t n, std::int8_t* spare) const {
+                                const std::byte* row, DType type, std::int64_t n,
+                                Scratch& scratch) const {
   const std::int64_t n_sums = room.k / kSubGroup, per_scale = n_sums / room.n_scales;
-  const std::int64_t first = first_block * kBlock, end = first + padded_to_blocks(n);
+  const std::int64_t first = first_block * kBlock, padded = padded_to_blocks(n);
+  // Where 64 numbers begin, and the next 64.
+  std::int8_t* q = room.is_tiled ? room.q + t / 16 * 16 * room.k + first * 16 + t % 16 * 64
+                                 : room.q + t * room.k + first;
+  const std::int64_t step = room.is_tiled ? 16 * 64 : 64;
   float* scales = room.scales + t * room.n_scales + first_block;
   std::int32_t* sums = room.sums + t * n_sums + first_block * (kBlock / kSubGroup);
-  std::int8_t* bytes = room.is_tiled ? spare : room.q + t * room.k + first;
-  kernels_.packed->quantise(row, n, room.is_grouped, bytes, scales, sums);
-  const std::int64_t n_scales = room.is_grouped ? (end - first) / kBlock : 1;
+  if (type == DType::bf16 && kernels_.packed->quantise_bf16) {
+    kernels_.packed->quantise_bf16(reinterpret_cast<const bf16*>(row), n, room.is_grouped, q, step,
+                                   scales, sums);
+  } else {
+    float* wide = scratch.row.floats(n + padded / kFloat);
+    std::int8_t* bytes = room.is_tiled ? reinterpret_cast<std::int8_t*>(wide + n) : q;
+    rows(type).widen(row, n, wide);
+    kernels_.packed->quantise(wide, n, room.is_grouped, bytes, scales, sums);
+    for (std::int64_t i = 0; room.is_tiled && i < padded / 64; ++i) {
+      std::memcpy(q + i * step, bytes + i * 64, 64);
+    }
+  }
+  const std::int64_t n_scales = room.is_grouped ? padded / kBlock : 1;
   for (std::int64_t i = 0; i < n_scales; ++i) {
     const std::int32_t* from = sums + i * per_scale;
     room.totals[t * room.n_scales + first_block + i] = std::accumulate(from, from + per_scale, 0);
   }
-  if (!room.is_tiled) return;
-  for (std::int64_t i = first; i < end; i += 64) {
-    std::copy_n(bytes + i - first, 64, room.q + t / 16 * 16 * room.k + i * 16 + t % 16 * 64);
-  }
 }
 
-PackedProduct PackedLinear::quantise(const Tensor& x, const Weight& w) {
-  const Room room = room_for(x.rows(), w, activations_);
-  pool_.parallel_for(room.m, [&](std::int64_t t, int thread) {
-    float* row = scratch_[static_cast<std::size_t>(thread)].row.floats(w.n_in + room.k / kFloat);
-    rows(x.type).widen(row_of(x, t), w.n_in, row);
-    quantise_row(room, t, 0, row, w.n_in, reinterpret_cast<std::int8_t*>(row + w.n_in));
+// Rows are normed one by one, so that what is quantised still lies in the first-level cache.
+PackedProduct PackedLinear::quantise(const LinearInput& input, std::int64_t first_row,
+                                     std::int64_t n_rows, const Weight& w) {
+  const Tensor x = input.x.slice_rows(first_row, n_rows);
+  const Room room = room_for(n_rows, w, activations_);
+  pool_.parallel_for(n_rows, [&](std::int64_t t, int thread) {
+    Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
+    const std::byte* row = row_of(x, t);
+    if (!input.norm.empty()) {
+      float* normed = scratch.normed.floats(w.n_in);
+      rows(x.type).rms_norm(row, input.norm.data(), input.eps, w.n_in, normed);
+      row = reinterpret_cast<const std::byte*>(normed);
+    }
+    quantise_row(room, t, 0, row, x.type, w.n_in, scratch);
   });
   return product_of(room);
 }
@@ -155,6 +175,8 @@ PackedProduct PackedLinear::product_of(const PackedProduct& x, const Weight& w,
 void PackedLinear::run_task(const PackedProduct& x, const Task& task, const Tensor& out,
                             Scratch& scratch) {
   const Weight& w = *task.part->weight;
+  const auto store =
+      task.part->sum.data ? rows(out.type).store_added : rows(out.type).store_products;
   const std::int64_t block = rows_at_once(x, w.packing);
   for (std::int64_t t = 0; t < x.m; t += block) {
     const Tensor to = out.slice_rows(t, std::min(block, x.m - t));
@@ -162,9 +184,8 @@ void PackedLinear::run_task(const PackedProduct& x, const Task& task, const Tens
     kernels_.packed->multiply(p);
     for (std::int64_t i = 0; i < task.n; ++i) {
       const std::int64_t panel = task.first + i;
-      rows(to.type).store_products(p.c + i * p.c_panel, kPanelRows, p.m, bias_of(*task.part, panel),
-                                   width_of(w, panel), columns_of(to, panel),
-                                   to.row_stride * static_cast<std::int64_t>(size_of(to.type)));
+      store(p.c + i * p.c_panel, kPanelRows, p.m, bias_of(*task.part, panel), width_of(w, panel),
+            columns_of(to, panel), to.row_stride * static_cast<std::int64_t>(size_of(to.type)));
     }
   }
 }
@@ -188,16 +209,17 @@ void PackedLinear::run_tasks(const PackedProduct& x, std::span<const Task> tasks
                              std::int64_t first_row) {
   pool_.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t i, int thread) {
     const Task& task = tasks[static_cast<std::size_t>(i)];
-    run_task(x, task, task.part->out.slice_rows(first_row, x.m),
-             scratch_[static_cast<std::size_t>(thread)]);
+    const Tensor& out = task.part->sum.data ? task.part->sum : task.part->out;
+    run_task(x, task, out.slice_rows(first_row, x.m), scratch_[static_cast<std::size_t>(thread)]);
   });
 }
 
-void PackedLinear::linears(Tensor x, std::span<const LinearPart> parts) {
-  const std::vector<Task> tasks = tasks_of(parts, std::min(kRowsAtOnce, x.rows()));
-  for (std::int64_t begin = 0; begin < x.rows(); begin += kRowsAtOnce) {
-    const std::int64_t n = std::min(kRowsAtOnce, x.rows() - begin);
-    run_tasks(quantise(x.slice_rows(begin, n), *parts[0].weight), tasks, begin);
+void PackedLinear::linears(const LinearInput& input, std::span<const LinearPart> parts) {
+  const std::int64_t n_rows = input.x.rows();
+  const std::vector<Task> tasks = tasks_of(parts, std::min(kRowsAtOnce, n_rows));
+  for (std::int64_t begin = 0; begin < n_rows; begin += kRowsAtOnce) {
+    const std::int64_t n = std::min(kRowsAtOnce, n_rows - begin);
+    run_tasks(quantise(input, begin, n, *parts[0].weight), tasks, begin);
   }
 }
 
@@ -226,12 +248,13 @@ void PackedLinear::store_gated_task(const PackedProduct& x, const LinearPart& ga
   }
 }
 
-void PackedLinear::gated_linear(Tensor x, const LinearPart& gate, const LinearPart& up) {
+void PackedLinear::gated_linear(const LinearInput& input, const LinearPart& gate,
+                                const LinearPart& up) {
   const Weight& w = *gate.weight;
-  const std::int64_t panels = n_panels(w.n_out);
-  for (std::int64_t begin = 0; begin < x.rows(); begin += kRowsAtOnce) {
-    const Tensor out = gate.out.slice_rows(begin, std::min(kRowsAtOnce, x.rows() - begin));
-    const PackedProduct quantised = quantise(x.slice_rows(begin, out.rows()), w);
+  const std::int64_t panels = n_panels(w.n_out), n_rows = input.x.rows();
+  for (std::int64_t begin = 0; begin < n_rows; begin += kRowsAtOnce) {
+    const Tensor out = gate.out.slice_rows(begin, std::min(kRowsAtOnce, n_rows - begin));
+    const PackedProduct quantised = quantise(input, begin, out.rows(), w);
     const std::int64_t per_task = panels_per_task(panels, quantised.m) / 2;
     pool_.parallel_for((panels + per_task - 1) / per_task, [&](std::int64_t i, int thread) {
       const Task task{&gate, i * per_task, std::min(per_task, panels - i * per_task)};
@@ -275,24 +298,21 @@ void PackedLinear::gate_into(const PackedProduct& x, const LinearPart& gate, con
       const std::int64_t column = (panel - first) * kPanelRows;
       store_gated_task(x, gate, up, some, gated.slice_columns(column, width - column), scratch);
     }
-    const std::int64_t spare = padded_to_blocks(width) / kFloat;
     for (std::int64_t t = 0; t < x.m; ++t) {
-      float* row = scratch.row.floats(width + spare);
-      rows(type).widen(row_of(gated, t), width, row);
-      quantise_row(room, t, first * kPanelRows / kBlock, row, width,
-                   reinterpret_cast<std::int8_t*>(row + width));
+      quantise_row(room, t, first * kPanelRows / kBlock, row_of(gated, t), type, width, scratch);
     }
   });
 }
 
-void PackedLinear::feed_forward(Tensor x, const LinearPart& gate, const LinearPart& up,
-                                const LinearPart& down) {
-  const std::vector<Task> tasks = tasks_of({&down, 1}, std::min(kRowsAtOnce, x.rows()));
-  for (std::int64_t begin = 0; begin < x.rows(); begin += kRowsAtOnce) {
-    const std::int64_t n = std::min(kRowsAtOnce, x.rows() - begin);
-    const PackedProduct quantised = quantise(x.slice_rows(begin, n), *gate.weight);
+void PackedLinear::feed_forward(const LinearInput& input, const LinearPart& gate,
+                                const LinearPart& up, const LinearPart& down) {
+  const std::int64_t n_rows = input.x.rows();
+  const std::vector<Task> tasks = tasks_of({&down, 1}, std::min(kRowsAtOnce, n_rows));
+  for (std::int64_t begin = 0; begin < n_rows; begin += kRowsAtOnce) {
+    const std::int64_t n = std::min(kRowsAtOnce, n_rows - begin);
+    const PackedProduct quantised = quantise(input, begin, n, *gate.weight);
     const Room room = room_for(n, *down.weight, hidden_);
-    gate_into(quantised, gate, up, x.type, room);
+    gate_into(quantised, gate, up, input.x.type, room);
     run_tasks(product_of(room), tasks, begin);
   }
 }
@@ -317,7 +337,7 @@ std::int64_t PackedLinear::product_bytes(std::int64_t m, const Weight& w) const 
 std::int64_t PackedLinear::scratch_bytes(std::int64_t n_rows, const Weight& w) const {
   const std::int64_t m = std::min(kRowsAtOnce, n_rows), k = padded_to_blocks(w.n_in);
   return activation_bytes(m, w) +
-         pool_.n_threads() * (w.n_in * kFloat + k + kPackedScratchBytes + product_bytes(m, w));
+         pool_.n_threads() * (2 * w.n_in * kFloat + k + kPackedScratchBytes + product_bytes(m, w));
 }
 
 std::int64_t PackedLinear::feed_forward_bytes(std::int64_t n_rows, const Weight& gate,

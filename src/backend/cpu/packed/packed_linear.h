@@ -21,14 +21,15 @@ class PackedLinear {
   static bool can_share(std::span<const LinearPart> parts);
 
   // As the verbs of Backend, for parts that can share.
-  void linears(Tensor x, std::span<const LinearPart> parts);
-  void gated_linear(Tensor x, const LinearPart& gate, const LinearPart& up);
+  void linears(const LinearInput& input, std::span<const LinearPart> parts);
+  void gated_linear(const LinearInput& input, const LinearPart& gate, const LinearPart& up);
 
   // Whether feed_forward takes these matrices.
   static bool can_feed_forward(const Weight& gate, const Weight& up, const Weight& down);
   // down.out = what linear makes of gated_linear's result, bit for bit. That result is quantised
   // block by block where it arises and never stored, so gate.out and up.out may be empty.
-  void feed_forward(Tensor x, const LinearPart& gate, const LinearPart& up, const LinearPart& down);
+  void feed_forward(const LinearInput& input, const LinearPart& gate, const LinearPart& up,
+                    const LinearPart& down);
 
   // Memory kept for n_rows rows, at most; of feed_forward besides that of gate and up.
   std::int64_t scratch_bytes(std::int64_t n_rows, const Weight& w) const;
@@ -42,7 +43,7 @@ class PackedLinear {
   };
   // What one thread needs besides its inputs.
   struct Scratch {
-    FloatBuffer row, expanded, products, gated;
+    FloatBuffer normed, row, expanded, products, gated;
   };
   struct Activations {
     FloatBuffer numbers, scales;
@@ -59,10 +60,11 @@ class PackedLinear {
   bool takes_tiles(std::int64_t m) const;
   const RowKernels& rows(DType type) const;
   Room room_for(std::int64_t m, const Weight& w, Activations& memory) const;
-  void quantise_row(const Room& room, std::int64_t t, std::int64_t first_block, const float* row,
-                    std::int64_t n, std::int8_t* spare) const;
+  void quantise_row(const Room& room, std::int64_t t, std::int64_t first_block,
+                    const std::byte* row, DType type, std::int64_t n, Scratch& scratch) const;
   static PackedProduct product_of(const Room& room);
-  PackedProduct quantise(const Tensor& x, const Weight& w);
+  PackedProduct quantise(const LinearInput& input, std::int64_t first_row, std::int64_t n_rows,
+                         const Weight& w);
   std::int64_t panels_per_task(std::int64_t panels, std::int64_t m) const;
   std::int64_t rows_at_once(const PackedProduct& p, Packing packing) const;
   PackedProduct product_of(const PackedProduct& x, const Weight& w, std::int64_t first_panel,
