@@ -65,10 +65,10 @@ struct Bf16AttentionTile {
   std::int64_t n_rows;
   std::int64_t key_dim, value_dim;  // the head's size, up to whole 32 and 16
   float scale;
-  float* scores;  // [32, kKvPageTokens] scratch
-  float* maxima;  // of score · scale · log2(e), else as in AttentionTile
-  float* sums;
-  float* out;  // [whole sixteens of rows, value_dim]
+  float* scores;  // [48, kKvPageTokens] scratch
+  float* maxima;  // [n_rows] what is taken from score · scale · log2(e), starts at -infinity
+  float* sums;    // [n_rows, 16] running sums of exponentials side by side, start at 0
+  float* out;     // [whole sixteens of rows, value_dim]
 };
 
 struct Bf16Attention {
@@ -78,6 +78,8 @@ struct Bf16Attention {
   void (*lay_out_values)(const std::byte* values, std::int64_t stride_bytes, std::int64_t n,
                          int head_dim, bf16* out) noexcept;
   void (*attend)(const Bf16AttentionTile& tile) noexcept;
+  // out [head_dim] = gathered / the total of the 16 sums, rounded.
+  void (*finish)(const float* gathered, const float* sums, int head_dim, bf16* out) noexcept;
 };
 
 // Products of bf16 rows with bf16 weights, in float32.

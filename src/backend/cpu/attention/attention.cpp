@@ -22,17 +22,17 @@ std::byte* row_of_out(const Tensor& x, std::int64_t i) {
 struct State {
   float* out;     // [n, width]
   float* maxima;  // [n]
-  float* sums;    // [n]
+  float* sums;    // [n, n_sums]
 };
 
-State fresh_state(AttentionScratch& scratch, std::int64_t n, std::int64_t width) {
+State fresh_state(AttentionScratch& scratch, std::int64_t n, std::int64_t width,
+                  std::int64_t n_sums) {
   State state;
-  state.out = scratch.state.floats(n * (width + 2));
-  state.maxima = state.out + n * width;
-  state.sums = state.maxima + n;
+  state.out = scratch.state.floats(n * (width + 1 + n_sums));
+  state.sums = state.out + n * width;
+  state.maxima = state.sums + n * n_sums;
   std::fill(state.out, state.maxima, 0.0f);
-  std::fill(state.maxima, state.sums, -std::numeric_limits<float>::infinity());
-  std::fill(state.sums, state.sums + n, 0.0f);
+  std::fill(state.maxima, state.maxima + n, -std::numeric_limits<float>::infinity());
   return state;
 }
 
@@ -48,17 +48,11 @@ void note_visible(const HeadBlock& block, std::int64_t key, std::int64_t n_here,
   }
 }
 
-// out = state.out / state.sums, rounded to the type of out.
-void store_result(const RowKernels& rows, const HeadBlock& block, int head_dim, std::int64_t width,
-                  const State& state) {
-  const std::int64_t element = static_cast<std::int64_t>(size_of(block.out.type));
-  for (std::int64_t i = 0; i < block.n_rows * block.group; ++i) {
-    float* row = state.out + i * width;
-    for (std::int64_t d = 0; d < head_dim; ++d) row[d] /= state.sums[i];
-    rows.narrow(row, head_dim,
-                row_of_out(block.out, block.first_row + i / block.group) +
-                    (block.first_head + i % block.group) * head_dim * element);
-  }
+// Where the result of a row and head of the block goes.
+std::byte* result(const HeadBlock& block, int head_dim, std::int64_t i) {
+  return row_of_out(block.out, block.first_row + i / block.group) +
+         (block.first_head + i % block.group) * head_dim *
+             static_cast<std::int64_t>(size_of(block.out.type));
 }
 
 // The group's heads of a query row lie side by side.
@@ -79,7 +73,7 @@ void attend_float(const KernelTable& kernels, const HeadBlock& block, float scal
         .widen(query(block, head_dim, r), std::int64_t{block.group} * head_dim,
                q + r * block.group * head_dim);
   }
-  const State state = fresh_state(scratch, n, padded);
+  const State state = fresh_state(scratch, n, padded, 1);
   float* keys = scratch.keys.floats(head_dim * kKvPageTokens);
   float* values = scratch.values.floats(padded * kKvPageTokens);
   std::fill(values, values + padded * kKvPageTokens, 0.0f);
@@ -102,7 +96,11 @@ void attend_float(const KernelTable& kernels, const HeadBlock& block, float scal
     kernels.attention({q, keys, values, scratch.visible.data(), n, head_dim, scale, scores,
                        state.maxima, state.sums, state.out});
   }
-  store_result(rows(block.out.type), block, head_dim, padded, state);
+  for (std::int64_t i = 0; i < n; ++i) {
+    float* row = state.out + i * padded;
+    for (int d = 0; d < head_dim; ++d) row[d] /= state.sums[i];
+    rows(block.out.type).narrow(row, head_dim, result(block, head_dim, i));
+  }
 }
 
 void attend_bf16(const KernelTable& kernels, const HeadBlock& block, float scale, int head_dim,
@@ -119,10 +117,10 @@ void attend_bf16(const KernelTable& kernels, const HeadBlock& block, float scale
                 query(block, head_dim, i / block.group) + i % block.group * head_dim * 2,
                 static_cast<std::size_t>(head_dim) * sizeof(bf16));
   }
-  const State state = fresh_state(scratch, padded_n, value_dim);
+  const State state = fresh_state(scratch, padded_n, value_dim, 16);
   bf16* keys = reinterpret_cast<bf16*>(scratch.keys.floats(key_dim * kKvPageTokens / 2));
   bf16* values = reinterpret_cast<bf16*>(scratch.values.floats(value_dim * kKvPageTokens / 2));
-  float* scores = scratch.scores.floats(16 * kKvPageTokens * 2);
+  float* scores = scratch.scores.floats(48 * kKvPageTokens);
   for (std::int64_t key = 0; key < block.n_keys; key += kKvPageTokens) {
     const KeyTile tile = key_rows(key);
     const std::int64_t n_here = std::min<std::int64_t>(kKvPageTokens, block.n_keys - key);
@@ -132,16 +130,18 @@ void attend_bf16(const KernelTable& kernels, const HeadBlock& block, float scale
     bf16_kernels.attend({q, keys, values, scratch.visible.data(), n, key_dim, value_dim, scale,
                          scores, state.maxima, state.sums, state.out});
   }
-  store_result(block.out.type == DType::bf16 ? kernels.bf16 : kernels.f32, block, head_dim,
-               value_dim, state);
+  for (std::int64_t i = 0; i < n; ++i) {
+    bf16_kernels.finish(state.out + i * value_dim, state.sums + i * 16, head_dim,
+                        reinterpret_cast<bf16*>(result(block, head_dim, i)));
+  }
 }
 
 }  // namespace
 
 void attend(const KernelTable& kernels, const HeadBlock& block, float scale, int head_dim,
             const KeyRows& key_rows, AttentionScratch& scratch) {
-  const bool is_bf16 =
-      block.q.type == DType::bf16 && block.key_type == DType::bf16 && kernels.bf16_attention;
+  const bool is_bf16 = block.q.type == DType::bf16 && block.key_type == DType::bf16 &&
+                       block.out.type == DType::bf16 && kernels.bf16_attention;
   (is_bf16 ? attend_bf16 : attend_float)(kernels, block, scale, head_dim, key_rows, scratch);
 }
 

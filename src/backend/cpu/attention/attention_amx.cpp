@@ -1,6 +1,7 @@
 // Attention with the bf16 tiles of AMX: 16 queries against 64 keys at a time.
 // The scores and the weighted sums of values are tile products with float32 sums; softmax between
-// them runs on 16 floats at once.
+// them runs on 16 floats at once, which takes longest: tiles form the scores of the next queries
+// meanwhile.
 #if defined(__x86_64__)
 
 #include <immintrin.h>
@@ -30,25 +31,29 @@ constexpr int kRows = 16;  // queries of a tile
 
 // ---- tiles -------------------------------------------------------------------------------------
 
-// scores [16][64] = q · kᵀ.
-inline __attribute__((always_inline)) void score(const Bf16AttentionTile& t, const bf16* q,
-                                                 float* scores) {
+// Tiles 0 to 3: [16][64] = q · kᵀ, summed over 32 dimensions in each step.
+inline __attribute__((always_inline)) void begin_scores() {
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
-  for (std::int64_t d = 0; d < t.key_dim; d += 32) {
-    const bf16* keys = t.keys + d * kTokens;
-    _tile_loadd(4, q + d, 2 * t.key_dim);
-    _tile_loadd(5, keys, 4 * kTokens);
-    _tile_dpbf16ps(0, 4, 5);
-    _tile_loadd(6, keys + 32, 4 * kTokens);
-    _tile_dpbf16ps(1, 4, 6);
-    _tile_loadd(7, keys + 64, 4 * kTokens);
-    _tile_dpbf16ps(2, 4, 7);
-    _tile_loadd(5, keys + 96, 4 * kTokens);
-    _tile_dpbf16ps(3, 4, 5);
-  }
+}
+
+inline __attribute__((always_inline)) void score_step(const Bf16AttentionTile& t, const bf16* q,
+                                                      std::int64_t d) {
+  const bf16* keys = t.keys + d * kTokens;
+  _tile_loadd(4, q + d, 2 * t.key_dim);
+  _tile_loadd(5, keys, 4 * kTokens);
+  _tile_dpbf16ps(0, 4, 5);
+  _tile_loadd(6, keys + 32, 4 * kTokens);
+  _tile_dpbf16ps(1, 4, 6);
+  _tile_loadd(7, keys + 64, 4 * kTokens);
+  _tile_dpbf16ps(2, 4, 7);
+  _tile_loadd(5, keys + 96, 4 * kTokens);
+  _tile_dpbf16ps(3, 4, 5);
+}
+
+inline __attribute__((always_inline)) void store_scores(float* scores) {
   _tile_stored(0, scores, 4 * kTokens);
   _tile_stored(1, scores + 16, 4 * kTokens);
   _tile_stored(2, scores + 32, 4 * kTokens);
@@ -90,11 +95,23 @@ inline __attribute__((always_inline)) void gather(const Bf16AttentionTile& t, co
 
 void attend(const Bf16AttentionTile& t) noexcept {
   configure_tiles();
-  bf16* weights = reinterpret_cast<bf16*>(t.scores + kRows * kTokens);  // [16][64]
-  for (std::int64_t first = 0; first < t.n_rows; first += kRows) {
+  float* scores[2] = {t.scores, t.scores + kRows * kTokens};                // [16][64] each
+  bf16* weights = reinterpret_cast<bf16*>(t.scores + 2 * kRows * kTokens);  // [16][64]
+  const std::int64_t n_steps = t.key_dim / 32, rows_per_step = (kRows + n_steps - 1) / n_steps;
+  begin_scores();
+  for (std::int64_t d = 0; d < t.key_dim; d += 32) score_step(t, t.q, d);
+  store_scores(scores[0]);
+  for (std::int64_t first = 0, turn = 0; first < t.n_rows; first += kRows, turn ^= 1) {
     const std::int64_t n = t.n_rows - first < kRows ? t.n_rows - first : kRows;
-    score(t, t.q + first * t.key_dim, t.scores);
-    softmax_rows<kRows>(t, first, n, t.scores, weights);
+    const bool has_next = first + kRows < t.n_rows;
+    const bf16* next = t.q + (first + kRows) * t.key_dim;
+    begin_scores();
+    for (std::int64_t step = 0; step < n_steps; ++step) {
+      if (has_next) score_step(t, next, 32 * step);
+      const std::int64_t begin = step * rows_per_step, end = begin + rows_per_step;
+      softmax_rows(t, first, n, begin, end < kRows ? end : kRows, scores[turn], weights);
+    }
+    if (has_next) store_scores(scores[turn ^ 1]);
     gather(t, weights, t.out + first * t.value_dim);
   }
   _tile_release();
@@ -102,7 +119,7 @@ void attend(const Bf16AttentionTile& t) noexcept {
 
 }  // namespace
 
-constinit const Bf16Attention bf16_attention_amx = {lay_out_keys, lay_out_values, attend};
+constinit const Bf16Attention bf16_attention_amx = {lay_out_keys, lay_out_values, attend, finish};
 
 }  // namespace qwenvl::cpu
 QWENVL_TARGET_END

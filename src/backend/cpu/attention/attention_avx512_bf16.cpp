@@ -81,14 +81,15 @@ void attend(const Bf16AttentionTile& t) noexcept {
   for (std::int64_t first = 0; first < t.n_rows; first += kM) {
     const std::int64_t n = t.n_rows - first < kM ? t.n_rows - first : kM;
     score_rows(t, t.q + first * t.key_dim, t.scores);
-    softmax_rows<kM>(t, first, n, t.scores, weights);
+    softmax_rows(t, first, n, 0, kM, t.scores, weights);
     gather(t, weights, t.out + first * t.value_dim);
   }
 }
 
 }  // namespace
 
-constinit const Bf16Attention bf16_attention_avx512 = {lay_out_keys, lay_out_values, attend};
+constinit const Bf16Attention bf16_attention_avx512 = {lay_out_keys, lay_out_values, attend,
+                                                       finish};
 
 }  // namespace qwenvl::cpu
 QWENVL_TARGET_END

@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::int64_t kRowsPerTask = 16;       // of rows that are converted
 constexpr std::int64_t kCachedBlockRows = 128;  // rows times heads of a group
-constexpr std::int64_t kSpanBlockRows = 256;    // more rows share the work of laying out a key tile
+// More rows share the work of laying out a key tile; fewer make more tasks.
+constexpr std::int64_t kFewestSpanRows = 256, kMostSpanRows = 1024;
 
 std::int64_t bytes_of(DType type, std::int64_t n) {
   return n * static_cast<std::int64_t>(size_of(type));
@@ -147,10 +148,12 @@ void ThreadedAttention::spans(Tensor q, Tensor k, Tensor v, int n_heads,
                               std::span<const AttentionSpan> spans, float scale, Tensor out) {
   const int head_dim = static_cast<int>(q.row_width() / n_heads);
   QWENVL_CHECK(head_dim <= kMaxHeadDim, "attention with heads of {}", head_dim);
+  const std::int64_t block_rows =
+      std::clamp(q.rows() * n_heads / (4 * pool_.n_threads()), kFewestSpanRows, kMostSpanRows);
   std::vector<AttentionSpan> blocks;
   for (const AttentionSpan& span : spans) {
-    for (std::int64_t r = span.q_begin; r < span.q_end; r += kSpanBlockRows) {
-      blocks.push_back({r, std::min(span.q_end, r + kSpanBlockRows), span.k_begin, span.k_end});
+    for (std::int64_t r = span.q_begin; r < span.q_end; r += block_rows) {
+      blocks.push_back({r, std::min(span.q_end, r + block_rows), span.k_begin, span.k_end});
     }
   }
   pool_.parallel_for(
@@ -175,7 +178,7 @@ void ThreadedAttention::spans(Tensor q, Tensor k, Tensor v, int n_heads,
 std::int64_t ThreadedAttention::scratch_bytes(std::int64_t n_rows, std::int64_t width,
                                               DType type) const {
   // Queries, results and their scores of a block; keys and values of a tile, twice in 8 bits.
-  constexpr std::int64_t kBlock = kSpanBlockRows * (2 * kMaxHeadDim + kKvPageTokens + 2),
+  constexpr std::int64_t kBlock = kMostSpanRows * (2 * kMaxHeadDim + kKvPageTokens + 17),
                          kTile = 4 * kKvPageTokens * kMaxHeadDim;
   return bytes_of(type, n_rows * width) +
          static_cast<std::int64_t>(scratch_.size()) * bytes_of(DType::f32, kBlock + kTile + width);
