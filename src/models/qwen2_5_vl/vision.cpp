@@ -125,8 +125,8 @@ class Tower {
     const LinearPart part{&block.qkv.weight, block.qkv.bias, qkv, {}};
     b_.linears({x.slice_rows(range.begin, n), block.norm1, kNormEpsilon, h}, {&part, 1});
     const Tensor cos = cos_.slice_rows(range.begin, n), sin = sin_.slice_rows(range.begin, n);
-    b_.rope(qkv.slice_columns(0, hidden), c_.n_heads, cos, sin, RopeRounding::once);
-    b_.rope(qkv.slice_columns(hidden, hidden), c_.n_heads, cos, sin, RopeRounding::once);
+    // Heads of q and those of k lie one behind the other.
+    b_.rope(qkv.slice_columns(0, 2 * hidden), 2 * c_.n_heads, cos, sin, RopeRounding::once);
   }
 
   // x += proj(attention);  x += mlp(norm2(x)) for the rows [begin, end).
