@@ -16,8 +16,8 @@ set(pc_requires "")
 set(pc_libs "")
 if(library_type STREQUAL "STATIC_LIBRARY")
   set(QWENVL_IS_STATIC TRUE)
-  set(pc_requires "fmt libjpeg libpng libtiff-4 libcurl libwebp libwebpdemux libavformat libavcodec libswscale libavutil libutf8proc libxxhash")
-  set(pc_libs "-lgif -pthread")
+  set(pc_requires "fmt libjpeg libpng libtiff-4 libwebp libwebpdemux libutf8proc libxxhash")
+  set(pc_libs "-lgif -pthread -ldl")
 endif()
 
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/qwenvlConfig.cmake.in

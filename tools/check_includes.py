@@ -23,6 +23,8 @@ BOUND = [
     (r"(\w*mmintrin|arm_neon|arm_sve)\.h", r"src/(backend/cpu/.*|formats/.*_unpack\.inl)",
      "intrinsics belong in src/backend/cpu or src/formats/*_unpack.inl"),
     (r"cuda.*\.h|cublas.*", r"src/backend/cuda/.*", "CUDA belongs in src/backend/cuda"),
+    (r"lib(av|sw)\w*/.*", r"src/media/video/ffmpeg/functions\.inl",
+     "FFmpeg is loaded late: its functions are listed in media/video/ffmpeg/functions.inl, include that"),
     (r"nlohmann/.*", r"src/.*\.cpp|apps/.*", "JSON types stay out of headers"),
     (r"fmt/.*", r"src/core/(check|log)\.h|src/.*\.cpp|apps/.*", "only core/check.h and core/log.h expose fmt"),
 ]

@@ -18,6 +18,7 @@
 #include <string_view>
 
 #include "core/check.h"
+#include "core/delayed_library.h"
 
 namespace qwenvl {
 namespace {
@@ -194,6 +195,22 @@ SourceBytes read_data(const std::string& source, const FetchLimits& limits) {
 }
 
 // ---- http(s)
+
+#if defined(__APPLE__)
+constinit DelayedLibrary libcurl("libcurl.4.dylib", "pictures from the web", "libcurl");
+#else
+constinit DelayedLibrary libcurl("libcurl.so.4", "pictures from the web",
+                                 "libcurl (Debian: libcurl4)");
+#endif
+#define QWENVL_CURL(function) \
+  constinit const DelayedFunction<decltype(::function)> function { libcurl, #function }
+QWENVL_CURL(curl_easy_cleanup);
+QWENVL_CURL(curl_easy_getinfo);
+QWENVL_CURL(curl_easy_init);
+QWENVL_CURL(curl_easy_perform);
+QWENVL_CURL(curl_easy_setopt);
+QWENVL_CURL(curl_easy_strerror);
+QWENVL_CURL(curl_global_init);
 
 struct CurlDeleter {
   void operator()(CURL* handle) const { curl_easy_cleanup(handle); }

@@ -1,19 +1,13 @@
 // Before: engine/answers/excerpts.cpp knows which part.   After: FFmpeg encodes and writes.
 #include "media/video/clip_writer.h"
 
-extern "C" {
-#include <libavcodec/avcodec.h>
-#include <libavformat/avformat.h>
-#include <libavutil/opt.h>
-#include <libswscale/swscale.h>
-}
-
 #include <algorithm>
 #include <cmath>
 
 #include "core/check.h"
 #include "core/new_file.h"
 #include "media/video/ffmpeg/ffmpeg.h"
+#include "media/video/ffmpeg/functions.inl"
 
 namespace qwenvl {
 namespace {

@@ -4,16 +4,12 @@
 // it, repairs timestamps that are missing, repeated or run backwards, and says so.
 #include "media/video/packet_index.h"
 
-extern "C" {
-#include <libavcodec/packet.h>
-#include <libavformat/avformat.h>
-}
-
 #include <xxhash.h>
 
 #include <algorithm>
 
 #include "core/check.h"
+#include "media/video/ffmpeg/functions.inl"
 
 namespace qwenvl {
 namespace {

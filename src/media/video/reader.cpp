@@ -2,11 +2,6 @@
 // Before: open_video() has a source.   After: frame_stream.cpp asks for the frames of a schedule.
 #include "media/video/reader.h"
 
-extern "C" {
-#include <libavcodec/avcodec.h>
-#include <libavformat/avformat.h>
-}
-
 #include <algorithm>
 #include <cmath>
 
@@ -14,6 +9,7 @@ extern "C" {
 #include "media/video/ffmpeg/decoder.h"
 #include "media/video/ffmpeg/demuxer.h"
 #include "media/video/ffmpeg/frame_pixels.h"
+#include "media/video/ffmpeg/functions.inl"
 #include "media/video/packet_index.h"
 
 namespace qwenvl {

@@ -4,16 +4,13 @@
 #include <webp/demux.h>
 #include <xxhash.h>
 
-extern "C" {
-#include <libavutil/frame.h>
-}
-
 #include <algorithm>
 #include <cstring>
 
 #include "core/check.h"
 #include "media/video/ffmpeg/byte_reader.h"
 #include "media/video/ffmpeg/frame_pixels.h"
+#include "media/video/ffmpeg/functions.inl"
 #include "media/video/reader.h"
 
 namespace qwenvl {

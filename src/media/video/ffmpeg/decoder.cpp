@@ -2,15 +2,11 @@
 // them.
 #include "media/video/ffmpeg/decoder.h"
 
-extern "C" {
-#include <libavcodec/avcodec.h>
-#include <libavformat/avformat.h>
-}
-
 #include <algorithm>
 
 #include "core/check.h"
 #include "core/thread_pool.h"
+#include "media/video/ffmpeg/functions.inl"
 
 namespace qwenvl {
 namespace {

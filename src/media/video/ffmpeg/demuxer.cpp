@@ -2,18 +2,13 @@
 // Before: video.cpp has a source.   After: packet_index.cpp, decoder.cpp.
 #include "media/video/ffmpeg/demuxer.h"
 
-extern "C" {
-#include <libavcodec/avcodec.h>
-#include <libavformat/avformat.h>
-#include <libavutil/display.h>
-}
-
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <string_view>
 
 #include "core/check.h"
+#include "media/video/ffmpeg/functions.inl"
 
 namespace qwenvl {
 namespace {

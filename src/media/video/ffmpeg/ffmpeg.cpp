@@ -1,16 +1,11 @@
 // Before: the files of this folder.   After: FFmpeg.
 #include "media/video/ffmpeg/ffmpeg.h"
 
-extern "C" {
-#include <libavcodec/avcodec.h>
-#include <libavformat/avformat.h>
-#include <libswscale/swscale.h>
-}
-
 #include <cstdarg>
 #include <mutex>
 
 #include "core/log.h"
+#include "media/video/ffmpeg/functions.inl"
 
 namespace qwenvl {
 namespace {

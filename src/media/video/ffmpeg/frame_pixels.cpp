@@ -3,17 +3,12 @@
 // where it names them, those of BT.601 where it does not.
 #include "media/video/ffmpeg/frame_pixels.h"
 
-extern "C" {
-#include <libavutil/frame.h>
-#include <libavutil/pixdesc.h>
-#include <libswscale/swscale.h>
-}
-
 #include <algorithm>
 #include <memory>
 
 #include "core/check.h"
 #include "media/video/analysis/shrink.h"
+#include "media/video/ffmpeg/functions.inl"
 
 namespace qwenvl {
 namespace {

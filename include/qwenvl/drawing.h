@@ -1,0 +1,12 @@
+// Drawings that this library makes as SVG (plots of errors, speeds and searches), as pixels.
+#pragma once
+
+#include <string>
+
+namespace qwenvl {
+
+// The bytes of a PNG file, two pixels for each unit of the drawing. Throws device when librsvg is
+// not installed, or cannot draw it.
+std::string svg_to_png(const std::string& svg);
+
+}  // namespace qwenvl

@@ -1,0 +1,31 @@
+#include "core/delayed_library.h"
+
+#include <dlfcn.h>
+
+#include "core/check.h"
+
+namespace qwenvl {
+
+void* DelayedLibrary::handle() {
+  void* handle = handle_.load(std::memory_order_acquire);
+  if (handle) return handle;
+  // Two threads may both get here: the system then counts two users of one library.
+  handle = ::dlopen(file_, RTLD_LAZY | RTLD_LOCAL);
+  if (!handle) {
+    const char* why = ::dlerror();
+    fail(ErrorKind::device, "{} need {}, which cannot be loaded ({}): install {}", purpose_, file_,
+         why ? why : "no reason given", package_);
+  }
+  handle_.store(handle, std::memory_order_release);
+  return handle;
+}
+
+void* DelayedLibrary::find(const char* function) {
+  void* address = ::dlsym(handle(), function);
+  if (!address)
+    fail(ErrorKind::device, "{} need {} of {}, which has no such function: install {}", purpose_,
+         function, file_, package_);
+  return address;
+}
+
+}  // namespace qwenvl
