@@ -6,17 +6,22 @@
 
 namespace qwenvl {
 
+// Two threads may both load it: the system then counts two users of one library.
+void DelayedLibrary::try_load() noexcept {
+  if (handle_.load(std::memory_order_acquire)) return;
+  if (void* handle = ::dlopen(file_, RTLD_LAZY | RTLD_LOCAL)) {
+    handle_.store(handle, std::memory_order_release);
+  }
+}
+
 void* DelayedLibrary::handle() {
+  try_load();
   void* handle = handle_.load(std::memory_order_acquire);
-  if (handle) return handle;
-  // Two threads may both get here: the system then counts two users of one library.
-  handle = ::dlopen(file_, RTLD_LAZY | RTLD_LOCAL);
   if (!handle) {
     const char* why = ::dlerror();
     fail(ErrorKind::device, "{} need {}, which cannot be loaded ({}): install {}", purpose_, file_,
          why ? why : "no reason given", package_);
   }
-  handle_.store(handle, std::memory_order_release);
   return handle;
 }
 

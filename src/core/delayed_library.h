@@ -24,6 +24,8 @@ class DelayedLibrary {
   // The address of a function, for good: libraries stay loaded. Throws device when the library or
   // the function is not there. Any thread may call.
   void* find(const char* function);
+  // Loads it now, if it is there.
+  void try_load() noexcept;
 
  private:
   void* handle();

@@ -12,6 +12,8 @@
 #include "engine/machine.h"
 #include "engine/open_checkpoint.h"
 #include "engine/scheduling/vision_batch.h"
+#include "media/source.h"
+#include "media/video/ffmpeg/ffmpeg.h"
 
 namespace qwenvl {
 namespace {
@@ -22,8 +24,13 @@ constexpr std::int64_t kBytesAroundARow = 64 << 10;
 constexpr std::int64_t kAllowance = 8 << 20;
 constexpr int kMostPixelsOnASide = 1 << 20;
 
-// Reading the tokenizer leaves more behind than it keeps.
-std::int64_t resident_without_weights(const Checkpoint& checkpoint) {
+// Reading the tokenizer leaves more behind than it keeps. What a limit must hold against includes
+// the libraries that the first video and the first picture from the web would load.
+std::int64_t resident_without_weights(const EngineOptions& options, const Checkpoint& checkpoint) {
+  if (options.max_memory_bytes > 0) {
+    load_video_libraries();
+    load_web_library();
+  }
   give_back_spare_memory();
   checkpoint.release_pages("");  // small vectors were copied when they were bound
   const auto weights = static_cast<std::int64_t>(checkpoint.written_bytes());
@@ -62,7 +69,7 @@ MemoryPlanner::MemoryPlanner(const EngineOptions& options, const Checkpoint& che
       is_converted_(checkpoint.is_in_memory()),
       is_low_(options.memory == MemoryMode::low && !is_converted_),
       max_context_(context_limit(options, model.info())),
-      process_bytes_(resident_without_weights(checkpoint)) {}
+      process_bytes_(resident_without_weights(options, checkpoint)) {}
 
 // The decoder's tensors for n_rows rows, and the logits of n_sequences.
 std::int64_t MemoryPlanner::prefill_bytes(std::int64_t n_rows, std::int64_t n_sequences) const {

@@ -348,4 +348,6 @@ SourceBytes read_source(const std::string& source, const FetchLimits& limits) {
   return out;
 }
 
+void load_web_library() noexcept { libcurl.try_load(); }
+
 }  // namespace qwenvl

@@ -28,4 +28,7 @@ std::string local_path(const std::string& source);
 // Throws bad_file / device / bad_request in one clear line.
 SourceBytes read_source(const std::string& source, const FetchLimits& limits = {});
 
+// Loads what fetching over http(s) needs now instead of when the first picture is fetched.
+void load_web_library() noexcept;
+
 }  // namespace qwenvl

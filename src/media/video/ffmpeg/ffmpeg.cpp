@@ -49,4 +49,11 @@ void prepare_ffmpeg() {
   });
 }
 
+void load_video_libraries() noexcept {
+  ffmpeg::avutil.try_load();
+  ffmpeg::avcodec.try_load();
+  ffmpeg::avformat.try_load();
+  ffmpeg::swscale.try_load();
+}
+
 }  // namespace qwenvl

@@ -47,4 +47,7 @@ std::string ffmpeg_error(int code);
 // single allocation of FFmpeg's is larger than any permitted frame needs.
 void prepare_ffmpeg();
 
+// Loads FFmpeg's libraries now instead of when the first video is opened.
+void load_video_libraries() noexcept;
+
 }  // namespace qwenvl
