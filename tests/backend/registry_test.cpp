@@ -59,10 +59,9 @@ TEST_F(WithIsa, every_table_is_chosen_by_its_name_or_says_what_it_needs) {
 // A share of a limit that the forced kernels cannot reach would mean nothing.
 TEST_F(WithIsa, the_limits_are_those_of_the_forced_table) {
   constexpr std::size_t kBytes = 4 << 20;
-  const std::map<std::string, std::string> int8_products = {{"portable", "portable int8"},
-                                                            {"avx2", "AVX2 int8"},
-                                                            {"avx512_vnni", "AVX-512 VNNI"},
-                                                            {"amx", "AMX int8"}};
+  const std::map<std::string, std::string> int8_products = {
+      {"portable", "portable int8"}, {"avx2", "AVX2 int8"},           {"avx_vnni", "AVX-VNNI"},
+      {"avx512", "AVX2 int8"},       {"avx512_vnni", "AVX-512 VNNI"}, {"amx", "AMX int8"}};
   for (const cpu::KernelChoice& choice : cpu::kernel_choices()) {
     const auto expected = int8_products.find(choice.table->name);
     if (!choice.is_usable || expected == int8_products.end()) continue;

@@ -33,6 +33,12 @@ bool has_f16c() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
+
+// Not every compiler knows this feature by name.
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
+}
 #elif defined(__aarch64__)
 bool has_dotprod() {
 #if defined(__linux__)
@@ -87,6 +93,9 @@ std::vector<KernelChoice> kernel_choices() {
   choices.push_back({&vnni, has_vnni, "needs AVX-512 F, BW, DQ, VL, VNNI and FMA"});
   if (!__builtin_cpu_is("amd")) choices.push_back(bf16_choice);
   choices.push_back({&kernels_avx512, has_avx512, "needs AVX-512 F, BW, DQ, VL and FMA"});
+  static const KernelTable avx_vnni =
+      with_packed(kernels_avx2, "avx_vnni", packed_avx_vnni, nullptr, nullptr);
+  choices.push_back({&avx_vnni, has_avx2 && has_avx_vnni(), "needs AVX-VNNI, AVX2, FMA and F16C"});
   choices.push_back({&kernels_avx2, has_avx2, "needs AVX2, FMA and F16C"});
 #elif defined(__aarch64__)
   static const KernelTable dotprod =

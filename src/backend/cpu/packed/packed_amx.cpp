@@ -29,6 +29,7 @@ QWENVL_TARGET_BEGIN(
 namespace qwenvl::cpu {
 namespace {
 
+#include "backend/cpu/packed/packed_ahead.inl"
 #include "backend/cpu/packed/packed_many_rows_avx512.inl"
 #include "backend/cpu/packed/packed_quantise_avx512.inl"
 #include "backend/cpu/tiles_amx.inl"

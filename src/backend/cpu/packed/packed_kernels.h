@@ -50,6 +50,7 @@ struct PackedKernels {
 extern const PackedKernels packed_portable;
 #if defined(__x86_64__)
 extern const PackedKernels packed_avx2;
+extern const PackedKernels packed_avx_vnni;
 extern const PackedKernels packed_avx512_vnni;
 extern const PackedKernels packed_amx;
 #elif defined(__aarch64__)

@@ -1,5 +1,5 @@
 // What the AVX-512 kernels for many rows share: included inside the region of a kernel file.
-// Weights are fetched ahead while the rows go over those before, int4 is expanded to bytes once for
+// int4 is expanded to bytes once for
 // all, and sums are scaled and added in one order, so that all of them give the same bits.
 
 // The scales of 16 of the 32 rows of W of a block, the first or the last.
@@ -20,27 +20,6 @@ inline __attribute__((always_inline)) void add_scaled(__m512i sum0, __m512i sum1
   _mm512_store_ps(c, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum0), _mm512_mul_ps(scale0, x), before0));
   _mm512_store_ps(c + 16,
                   _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum1), _mm512_mul_ps(scale1, x), before1));
-}
-
-// Fetches what comes next from memory, a little with every step.
-class Ahead {
- public:
-  Ahead(const std::byte* next, std::int64_t n_bytes, std::int64_t n_steps)
-      : next_(reinterpret_cast<const char*>(next)),
-        n_lines_((n_bytes / 64 + n_steps - 1) / n_steps) {}
-  inline __attribute__((always_inline)) void fetch() {
-    for (std::int64_t i = 0; i < n_lines_; ++i, next_ += 64) _mm_prefetch(next_, _MM_HINT_T1);
-  }
-
- private:
-  const char* next_;
-  std::int64_t n_lines_;
-};
-
-// What is needed after `bytes` of panel i: the same of the next panel, or more of the first.
-inline const std::byte* next_of(const PackedProduct& p, std::int64_t i, const std::byte* piece,
-                                std::int64_t bytes) {
-  return i + 1 < p.n_panels ? piece + p.panel_bytes : piece + bytes - i * p.panel_bytes;
 }
 
 // Products sub · (u − 8) of 32 even bytes; the odd ones are added in place.

@@ -52,12 +52,13 @@ CpuidLeaf features(unsigned subleaf) {
   return leaf;
 }
 
-// Tables in the order in which each may use all that those before it use.
-enum Level { kPortable, kAvx2, kAvx512, kAvx512Vnni, kAvx512WithBf16, kAmx };
+// Tables in the order in which each may use all that those before it use; but avx512 goes without
+// the products of avx_vnni.
+enum Level { kPortable, kAvx2, kAvxVnni, kAvx512, kAvx512Vnni, kAvx512WithBf16, kAmx };
 
 // What may be used: a share of the limit of tiles would say nothing about kernels that do without.
 Level allowed_level() {
-  constexpr std::string_view kNames[] = {"portable",    "avx2",        "avx512",
+  constexpr std::string_view kNames[] = {"portable",    "avx2",        "avx_vnni", "avx512",
                                          "avx512_vnni", "avx512_bf16", "amx"};
   const auto found = std::find(std::begin(kNames), std::end(kNames), best_kernels().name);
   const bool is_forced = setting("QWENVL_ISA").has_value();
@@ -71,8 +72,8 @@ Loops best_loops() {
   const CpuidLeaf more = features(1);
   if (level >= kAvx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     loops = {&kAvx2Int8, nullptr, &kAvx2F32, &kAvx2Read};
-    // No table has these products: they are a limit to aim at.
-    if (level == kAmx && more.has_eax(4)) loops.int8 = &kAvxVnniInt8;
+    // The table avx512 multiplies bytes as avx2 does.
+    if (level != kAvx2 && level != kAvx512 && more.has_eax(4)) loops.int8 = &kAvxVnniInt8;
   }
   if (__builtin_cpu_supports("avx512f")) {
     loops.read = &kAvx512Read;  // memory delivers the same whatever multiplies
