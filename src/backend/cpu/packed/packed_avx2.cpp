@@ -48,6 +48,11 @@ inline __attribute__((always_inline)) __m256i add_bytes(__m256i sums, Bytes w, _
 
 inline __attribute__((always_inline)) __m256i start(std::int32_t) { return _mm256_setzero_si256(); }
 
+template <int kM>
+constexpr int kEights = kM == 1   ? 4
+                        : kM == 2 ? 2
+                                  : 1;
+
 #include "backend/cpu/packed/packed_few_rows_avx2.inl"
 
 }  // namespace

@@ -28,8 +28,15 @@ inline __attribute__((always_inline)) __m256i four_bytes(const std::int8_t* p) {
   return _mm256_set1_epi32(value);
 }
 
+// As an instruction: through the intrinsic g++ 12 moves many sums between registers and memory. The
+// encoding is stated, as assemblers prefer the one of AVX-512.
+inline __attribute__((always_inline)) __m256i add_products(__m256i sums, __m256i w, __m256i x) {
+  __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sums) : "x"(w), "x"(x));
+  return sums;
+}
+
 inline __attribute__((always_inline)) __m256i add_codes(__m256i sums, __m256i w, __m256i x) {
-  return _mm256_dpbusd_avx_epi32(sums, w, x);
+  return add_products(sums, w, x);
 }
 
 inline __attribute__((always_inline)) __m256i in_32_bits(__m256i sums) { return sums; }
@@ -41,12 +48,15 @@ struct Bytes {
 inline __attribute__((always_inline)) Bytes bytes_of(__m256i stored) { return {stored}; }
 
 inline __attribute__((always_inline)) __m256i add_bytes(__m256i sums, Bytes w, __m256i x) {
-  return _mm256_dpbusd_avx_epi32(sums, w.w, x);
+  return add_products(sums, w.w, x);
 }
 
 inline __attribute__((always_inline)) __m256i start(std::int32_t total) {
   return _mm256_set1_epi32(-128 * total);
 }
+
+template <int kM>
+constexpr int kEights = kM == 1 ? 4 : kM == 2 ? 2 : 1;
 
 #include "backend/cpu/packed/packed_few_rows_avx2.inl"
 
@@ -107,11 +117,6 @@ struct TallPiece {
   std::int64_t first, n_blocks;
 };
 
-// As an instruction: through the intrinsic g++ 12 moves many sums between registers and memory.
-inline __attribute__((always_inline)) void add_products(__m256i& sum, __m256i w, __m256i x) {
-  asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(w), "x"(x));
-}
-
 template <int... kRow, class DoRow>
 inline __attribute__((always_inline)) void for_rows(std::integer_sequence<int, kRow...>,
                                                     DoRow do_row) {
@@ -141,8 +146,8 @@ __attribute__((noinline)) void tall_rows(const PackedProduct& p, std::int64_t t,
       const __m256i w0 = load(numbers), w1 = load(numbers + 32);
       for_each_row<kM>([&](int m) __attribute__((always_inline)) {
         const __m256i four = four_bytes(x + m * p.k);
-        add_products(sum[m][0], w0, four);
-        add_products(sum[m][1], w1, four);
+        sum[m][0] = add_products(sum[m][0], w0, four);
+        sum[m][1] = add_products(sum[m][1], w1, four);
       });
     }
     const __m256 scale0 = scales_of(p.packing, piece.panel, s, e),

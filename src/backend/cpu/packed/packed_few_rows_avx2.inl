@@ -7,12 +7,16 @@
 //   Bytes bytes_of(w)         int8 weights as stored, prepared once for all rows of x
 //   add_bytes(sums, w, x)     sums + their products with bytes of x, one integer a row of W
 //   start(total)              where those sums start, given the sum of the bytes of x
+//   kEights<kM>               how many times 8 rows of W go at once with kM rows of x: as many sums
+//                             as there are registers for
 //
 // A panel is read once, in order, whatever the number of rows: kEights · 8 of its 32 rows are
 // multiplied at a time, all of a block before the next.
 
-constexpr int kEight = 8;     // rows of W in a vector
-constexpr int kAhead = 2048;  // bytes of weights fetched ahead, across the borders of pages
+constexpr int kEight = 8;  // rows of W in a vector
+// Bytes of weights fetched ahead: from memory into the second-level cache across the borders of
+// pages, where the processor's own prefetching ends, and from there into the first.
+constexpr int kFarAhead = 4096, kNearAhead = 768;
 
 #if defined(__clang__)
 #define QWENVL_ROLLED _Pragma("clang loop unroll(disable)")
@@ -27,7 +31,8 @@ inline __attribute__((always_inline)) __m256i load(const std::byte* p) {
 }
 
 inline __attribute__((always_inline)) void prefetch(const std::byte* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(p) + kAhead, _MM_HINT_T1);
+  _mm_prefetch(reinterpret_cast<const char*>(p) + kFarAhead, _MM_HINT_T1);
+  _mm_prefetch(reinterpret_cast<const char*>(p) + kNearAhead, _MM_HINT_T0);
 }
 
 // Eight sub-scales of a group, each as the low half of 32 bits with nothing above it.
@@ -44,9 +49,6 @@ inline __attribute__((always_inline)) void add_scaled(__m256i sums, __m256 scale
   const __m256 both = _mm256_mul_ps(scale, _mm256_set1_ps(x_scale));
   _mm256_storeu_ps(c, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), both, before));
 }
-
-template <int kM>
-constexpr int kEights = kM == 1 ? 4 : 1;  // as many sums as there are registers for
 
 // c[m][e · 8 …] for kM rows of x and one block of an int4 panel.
 template <int kM>
@@ -65,16 +67,22 @@ inline __attribute__((always_inline)) void int4_block(const PackedProduct& p, st
     __m256i sums[kM][kE];
     QWENVL_EACH_ROW QWENVL_EACH_EIGHT sums[m][j] = _mm256_setzero_si256();
     QWENVL_ROLLED for (int s = 0; s < 4; ++s) {
+      const std::byte* w = numbers + s * 128;
+      __m256i codes[kE];
       QWENVL_EACH_EIGHT {
-        const __m256i w = load(numbers + s * 128 + j * 32);
-        if ((e + j) % 2 == 0) prefetch(numbers + s * 128 + j * 32);
-        const __m256i low = _mm256_and_si256(w, low_half);
-        const __m256i high = _mm256_and_si256(_mm256_srli_epi16(w, 4), low_half);
-        QWENVL_EACH_ROW {
-          const __m256i x_low = four_bytes(x + m * p.k + s * 8),
-                        x_high = four_bytes(x + m * p.k + s * 8 + 4);
-          sums[m][j] = add_codes(add_codes(sums[m][j], low, x_low), high, x_high);
-        }
+        if ((e + j) % 2 == 0) prefetch(w + j * 32);
+        codes[j] = _mm256_and_si256(load(w + j * 32), low_half);
+      }
+      QWENVL_EACH_ROW {
+        const __m256i four = four_bytes(x + m * p.k + s * 8);
+        QWENVL_EACH_EIGHT sums[m][j] = add_codes(sums[m][j], codes[j], four);
+      }
+      QWENVL_EACH_EIGHT {
+        codes[j] = _mm256_and_si256(_mm256_srli_epi16(load(w + j * 32), 4), low_half);
+      }
+      QWENVL_EACH_ROW {
+        const __m256i four = four_bytes(x + m * p.k + s * 8 + 4);
+        QWENVL_EACH_EIGHT sums[m][j] = add_codes(sums[m][j], codes[j], four);
       }
     }
     QWENVL_EACH_EIGHT {

@@ -1,6 +1,6 @@
-// What the AVX-512 kernels for many rows share: included inside the region of a kernel file.
-// int4 is expanded to bytes once for
-// all, and sums are scaled and added in one order, so that all of them give the same bits.
+// What the AVX-512 kernels for many rows share: included inside the region of a kernel file. int4 is
+// expanded to bytes once for all rows, and sums are scaled and added in one order, so that all of
+// the kernels give the same bits.
 
 // The scales of 16 of the 32 rows of W of a block, the first or the last.
 inline __attribute__((always_inline)) __m512 scales_of(Packing packing, const std::byte* panel,
