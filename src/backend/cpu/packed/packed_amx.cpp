@@ -39,7 +39,7 @@ bool takes_tiles(std::int64_t m) noexcept { return m > 6; }
 
 constexpr std::int64_t kTile = 16 * 64;   // bytes
 constexpr std::int64_t kRows = 32;        // of x and of W in a step
-constexpr std::int64_t kInt8Piece = 640;  // numbers of a row of W in the first-level cache
+constexpr std::int64_t kInt8Piece = 1280;  // numbers of a row of W in the first-level cache
 
 // ---- tiles -------------------------------------------------------------------------------------
 // 0 to 3: sums of x rows 0, 0, 16, 16 · W rows 0, 16, 0, 16; only 0 and 1 when there are at most 16
@@ -80,7 +80,7 @@ template <bool kUnsigned, bool kBoth>
 inline __attribute__((always_inline)) void step(const std::int8_t* a, const std::int8_t* a2,
                                                 const std::byte* numbers) {
   _tile_loadd(6, numbers, 128);
-  _tile_loadd(4, a, 64);
+  _tile_stream_loadd(4, a, 64);
   _tile_loadd(7, numbers + 64, 128);
   if (kUnsigned) {
     _tile_dpbsud(0, 4, 6);
@@ -90,7 +90,7 @@ inline __attribute__((always_inline)) void step(const std::int8_t* a, const std:
     _tile_dpbssd(1, 4, 7);
   }
   if (kBoth) {
-    _tile_loadd(5, a2, 64);
+    _tile_stream_loadd(5, a2, 64);
     if (kUnsigned) {
       _tile_dpbsud(2, 5, 6);
       _tile_dpbsud(3, 5, 7);

@@ -63,7 +63,6 @@ constexpr int kEights = kM == 1 ? 4 : kM == 2 ? 2 : 1;
 // ---- many rows ---------------------------------------------------------------------------------
 
 constexpr int kTallRows = 6;                            // two registers of sums each
-constexpr std::int64_t kTallRowsOfW = 2 * kEight;       // half a panel
 constexpr std::int64_t kExpandedAtOnce = 512 / kBlock;  // blocks: 16 KB, half a first-level cache
 
 // sub · (u − 8) + 128 of 32 codes, four of each of 8 rows of W. sub, sub8: a row's sub-scale and

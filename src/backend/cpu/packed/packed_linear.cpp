@@ -9,6 +9,7 @@ namespace qwenvl::cpu {
 namespace {
 
 constexpr std::int64_t kRowsAtOnce = 512;             // quantised before they are multiplied
+constexpr std::int64_t kTileRowsBytes = 900 << 10;    // of them where whole rows of tiles are read
 constexpr std::int64_t kPanelsPerTask = 4;            // with many rows
 constexpr std::int64_t kActivationBytes = 384 << 10;  // stay in the second-level cache
 constexpr std::int64_t kFloat = sizeof(float);
@@ -142,6 +143,25 @@ std::int64_t PackedLinear::panels_per_task(std::int64_t panels, std::int64_t m) 
   return std::max(kPanelsPerTask, panels / (4 * pool_.n_threads()));
 }
 
+// Rows that are quantised before they are multiplied, at most. Tiles of int8 go over whole rows
+// again for each panel, so they stay in the second-level cache; those of other packings take a piece
+// of each row at a time.
+std::int64_t PackedLinear::most_rows(std::int64_t n_rows, const Weight& w) const {
+  std::int64_t most = kRowsAtOnce;
+  if (w.packing == Packing::int8 && takes_tiles(n_rows)) {
+    most = std::clamp<std::int64_t>(kTileRowsBytes / padded_to_blocks(w.n_in) / 32 * 32, 128, most);
+  }
+  return std::min(most, n_rows);
+}
+
+// Parts of equal size: a rest of few rows would read all weights for little.
+std::int64_t PackedLinear::rows_per_part(std::int64_t n_rows, const Weight& w) const {
+  const std::int64_t most = most_rows(n_rows, w);
+  if (n_rows <= most) return n_rows;
+  const std::int64_t n_parts = (n_rows + most - 1) / most;
+  return std::min(most, (n_rows / n_parts + 32) / 32 * 32);
+}
+
 // Rows of x that a task's panels go over before the next rows. Kernels with tiles take a piece of
 // each row at a time and so need no limit, and int4 panels are expanded for each block of rows;
 // else what is in use must stay in the second-level cache.
@@ -216,9 +236,10 @@ void PackedLinear::run_tasks(const PackedProduct& x, std::span<const Task> tasks
 
 void PackedLinear::linears(const LinearInput& input, std::span<const LinearPart> parts) {
   const std::int64_t n_rows = input.x.rows();
-  const std::vector<Task> tasks = tasks_of(parts, std::min(kRowsAtOnce, n_rows));
-  for (std::int64_t begin = 0; begin < n_rows; begin += kRowsAtOnce) {
-    const std::int64_t n = std::min(kRowsAtOnce, n_rows - begin);
+  const std::int64_t at_once = rows_per_part(n_rows, *parts[0].weight);
+  const std::vector<Task> tasks = tasks_of(parts, at_once);
+  for (std::int64_t begin = 0; begin < n_rows; begin += at_once) {
+    const std::int64_t n = std::min(at_once, n_rows - begin);
     run_tasks(quantise(input, begin, n, *parts[0].weight), tasks, begin);
   }
 }
@@ -252,8 +273,9 @@ void PackedLinear::gated_linear(const LinearInput& input, const LinearPart& gate
                                 const LinearPart& up) {
   const Weight& w = *gate.weight;
   const std::int64_t panels = n_panels(w.n_out), n_rows = input.x.rows();
-  for (std::int64_t begin = 0; begin < n_rows; begin += kRowsAtOnce) {
-    const Tensor out = gate.out.slice_rows(begin, std::min(kRowsAtOnce, n_rows - begin));
+  const std::int64_t at_once = rows_per_part(n_rows, w);
+  for (std::int64_t begin = 0; begin < n_rows; begin += at_once) {
+    const Tensor out = gate.out.slice_rows(begin, std::min(at_once, n_rows - begin));
     const PackedProduct quantised = quantise(input, begin, out.rows(), w);
     const std::int64_t per_task = panels_per_task(panels, quantised.m) / 2;
     pool_.parallel_for((panels + per_task - 1) / per_task, [&](std::int64_t i, int thread) {
@@ -307,9 +329,10 @@ void PackedLinear::gate_into(const PackedProduct& x, const LinearPart& gate, con
 void PackedLinear::feed_forward(const LinearInput& input, const LinearPart& gate,
                                 const LinearPart& up, const LinearPart& down) {
   const std::int64_t n_rows = input.x.rows();
-  const std::vector<Task> tasks = tasks_of({&down, 1}, std::min(kRowsAtOnce, n_rows));
-  for (std::int64_t begin = 0; begin < n_rows; begin += kRowsAtOnce) {
-    const std::int64_t n = std::min(kRowsAtOnce, n_rows - begin);
+  const std::int64_t at_once = rows_per_part(n_rows, *gate.weight);
+  const std::vector<Task> tasks = tasks_of({&down, 1}, at_once);
+  for (std::int64_t begin = 0; begin < n_rows; begin += at_once) {
+    const std::int64_t n = std::min(at_once, n_rows - begin);
     const PackedProduct quantised = quantise(input, begin, n, *gate.weight);
     const Room room = room_for(n, *down.weight, hidden_);
     gate_into(quantised, gate, up, input.x.type, room);
@@ -335,14 +358,14 @@ std::int64_t PackedLinear::product_bytes(std::int64_t m, const Weight& w) const 
 }
 
 std::int64_t PackedLinear::scratch_bytes(std::int64_t n_rows, const Weight& w) const {
-  const std::int64_t m = std::min(kRowsAtOnce, n_rows), k = padded_to_blocks(w.n_in);
+  const std::int64_t m = most_rows(n_rows, w), k = padded_to_blocks(w.n_in);
   return activation_bytes(m, w) +
          pool_.n_threads() * (2 * w.n_in * kFloat + k + kPackedScratchBytes + product_bytes(m, w));
 }
 
 std::int64_t PackedLinear::feed_forward_bytes(std::int64_t n_rows, const Weight& gate,
                                               const Weight& down, DType type) const {
-  const std::int64_t m = std::min(kRowsAtOnce, n_rows);
+  const std::int64_t m = most_rows(n_rows, gate);
   const std::int64_t width = gated_panels_per_task(n_panels(gate.n_out), m) * kPanelRows;
   const std::int64_t gated = m * width * static_cast<std::int64_t>(size_of(type));
   const std::int64_t more =

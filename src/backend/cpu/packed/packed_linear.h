@@ -66,6 +66,8 @@ class PackedLinear {
   PackedProduct quantise(const LinearInput& input, std::int64_t first_row, std::int64_t n_rows,
                          const Weight& w);
   std::int64_t panels_per_task(std::int64_t panels, std::int64_t m) const;
+  std::int64_t most_rows(std::int64_t n_rows, const Weight& w) const;
+  std::int64_t rows_per_part(std::int64_t n_rows, const Weight& w) const;
   std::int64_t rows_at_once(const PackedProduct& p, Packing packing) const;
   PackedProduct product_of(const PackedProduct& x, const Weight& w, std::int64_t first_panel,
                            std::int64_t n_panels, std::int64_t first_row, std::int64_t n_rows,
