@@ -181,7 +181,8 @@ void rows_of_panel(const PackedProduct& p, std::int64_t t, const std::byte* pane
 
 // ---- many rows ---------------------------------------------------------------------------------
 
-constexpr std::int64_t kTallRows = 12;  // two registers of sums each, of 32
+constexpr std::int64_t kTallRows = 12;                  // two registers of sums each, of 32
+constexpr std::int64_t kExpandedAtOnce = 1024 / kBlock;  // blocks of int4
 
 // Some blocks of a panel as unsigned bytes, 128 more than the weights.
 struct TallPiece {
@@ -252,16 +253,17 @@ void tall_piece(const PackedProduct& p, const TallPiece& piece, float* c, Ahead 
 
 void tall_panels(const PackedProduct& p) noexcept {
   const bool is_int4 = p.packing == Packing::int4;
-  // Whole rows where they are read as they are: the sums of one scale must stay together.
-  const std::int64_t n_all = p.k / kBlock, at_once = is_int4 ? kExpandedNumbers / kBlock : n_all;
+  // Whole rows where they are read as they are: the sums of one scale must stay together. Else a
+  // piece of all rows of x stays in the second-level cache while all panels go over it.
+  const std::int64_t n_all = p.k / kBlock, at_once = is_int4 ? kExpandedAtOnce : n_all;
   const std::int64_t header = is_int4 ? 0 : kInt8Header,
                      block_bytes = is_int4 ? kInt4Block : kBlock * kPanelRows;
-  for (std::int64_t i = 0; i < p.n_panels; ++i) {
-    const std::byte* panel = p.panels + i * p.panel_bytes;
-    for (std::int64_t first = 0; first < n_all; first += at_once) {
-      const std::int64_t n = n_all - first < at_once ? n_all - first : at_once;
+  for (std::int64_t first = 0; first < n_all; first += at_once) {
+    const std::int64_t n = n_all - first < at_once ? n_all - first : at_once;
+    for (std::int64_t i = 0; i < p.n_panels; ++i) {
+      const std::byte* panel = p.panels + i * p.panel_bytes;
       const std::byte* numbers = panel + header + first * block_bytes;
-      const Ahead ahead(numbers + n * block_bytes, n * block_bytes,
+      const Ahead ahead(next_of(p, i, numbers, n * block_bytes), n * block_bytes,
                         p.m / kTallRows * (is_int4 ? n : p.n_scales));
       if (is_int4) expand_int4<true>(numbers, n, p.scratch);
       tall_piece(p, {panel, is_int4 ? p.scratch : numbers, first, n}, p.c + i * p.c_panel, ahead);
