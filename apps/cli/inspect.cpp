@@ -92,7 +92,7 @@ Json json_of(const MemoryPlan& plan) {
   return {{"tokens", plan.request.n_tokens},
           {"picture", {plan.request.width, plan.request.height}},
           {"processed", {plan.processed_width, plan.processed_height}},
-          {"mode", plan.mode == MemoryMode::low ? "low" : "normal"},
+          {"mode", name_of(plan.mode)},
           {"weights_converted", plan.is_converted},
           {"process", plan.process},
           {"vision_weights", plan.vision_weights},
@@ -186,7 +186,8 @@ void refuse_what_does_not_fit(const MemoryPlan& plan) {
                   "a smaller picture, or try {} or --kv-cache int8",
                   size_text(static_cast<std::uint64_t>(plan.limit)),
                   size_text(static_cast<std::uint64_t>(plan.peak())),
-                  plan.is_converted ? "--weights int4" : "--memory low"));
+                  plan.is_converted && plan.mode != MemoryMode::copied ? "--weights int4"
+                                                                       : "--memory low"));
 }
 
 // "512x512", or "none".

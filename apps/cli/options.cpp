@@ -148,10 +148,13 @@ void add_memory_options(CLI::App& command, EngineOptions& options) {
       .add_option_function<std::string>(
           "--memory",
           [&options](const std::string& name) {
-            options.memory = name == "low" ? MemoryMode::low : MemoryMode::normal;
+            options.memory = name == "low"      ? MemoryMode::low
+                             : name == "copied" ? MemoryMode::copied
+                                                : MemoryMode::normal;
           },
-          "low: the vision tower leaves when a picture is encoded (unset: normal)")
-      ->check(CLI::IsMember({"normal", "low"}))
+          "low: the vision tower leaves when a picture is encoded; copied: weights go into large "
+          "pages, which are read faster (unset: normal)")
+      ->check(CLI::IsMember({"normal", "low", "copied"}))
       ->group(group);
   command
       .add_option("--max-memory", options.max_memory_bytes,

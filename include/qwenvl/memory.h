@@ -18,7 +18,12 @@ enum class MemoryMode {
   low,     // the vision tower's go when a picture is encoded, the decoder's while one is: each is
            // read again, from the system's cache of files, when its turn comes. Weights that were
            // converted while they were opened lie in no file and stay
+  copied,  // weights are copied, where the system has them into large pages, which are read faster
+           // than the small ones that files mostly lie in; the table of embeddings too
 };
+
+// "normal", "low", "copied".
+const char* name_of(MemoryMode mode);
 
 enum class KvCacheType {
   automatic,  // the type that is computed in
@@ -34,13 +39,13 @@ struct PlannedRequest {
 };
 
 // Bytes resident in this process. Weights are pages of mapped files, which the system shares
-// between processes and takes away when memory is short; or they were converted, and are this
-// process's own.
+// between processes and takes away when memory is short; or they were converted or copied, and are
+// this process's own.
 struct MemoryPlan {
   PlannedRequest request;
   int processed_width = 0, processed_height = 0;  // 0: no picture
   MemoryMode mode = MemoryMode::normal;
-  bool is_converted = false;           // weights are this process's own and never leave it
+  bool is_converted = false;           // or copied: weights are this process's own and stay in it
   std::string kv_cache_type;           // "bfloat16"
   std::int64_t process = 0;            // this program and the tokenizer as they are now, and 8 MiB
   std::int64_t vision_weights = 0;     // the tower and its merger

@@ -25,7 +25,7 @@ class Checkpoint {
   // model.safetensors.index.json lists. Throws bad_file.
   static Checkpoint open(const std::filesystem::path& folder);
 
-  // A tensor to be computed from a source.
+  // A tensor to be computed from a source, or copied.
   struct Declared {
     std::string name;  // canonical
     DType type;        // of the bytes in memory

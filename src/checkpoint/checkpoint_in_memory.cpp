@@ -1,4 +1,4 @@
-// A checkpoint whose tensors are computed from another program's files.
+// A checkpoint whose tensors are computed from another program's files, or copied from ours.
 // Before: engine/open_checkpoint.cpp decides what each tensor becomes.   After: binder.cpp hands
 // the tensors to the model, which cannot tell the difference.
 #include "checkpoint/checkpoint.h"
@@ -7,7 +7,8 @@
 namespace qwenvl {
 namespace {
 
-constexpr std::size_t kAlignment = 64;  // what packed matrices ask for
+constexpr std::size_t kAlignment = 64;     // what packed matrices ask for
+constexpr std::size_t kSmall = 256 << 10;  // bytes
 
 std::size_t aligned(std::size_t n_bytes) {
   return (n_bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -27,10 +28,10 @@ Checkpoint Checkpoint::in_memory(std::filesystem::path folder,
   checkpoint.texts_ = std::move(texts);
   std::size_t total = kAlignment;  // never nothing
   for (const Declared& tensor : tensors) total += aligned(bytes_of(tensor));
-  const std::string purpose = checkpoint.folder_.string() + ": converted weights";
-  checkpoint.memory_ = AnonymousMemory(total, purpose.c_str());
+  const std::string purpose = checkpoint.folder_.string() + ": weights";
+  checkpoint.memory_ = AnonymousMemory(total, purpose.c_str(), AnonymousMemory::Pages::large);
   std::byte* next = checkpoint.memory_.data();
-  for (const Declared& tensor : tensors) {
+  const auto place = [&](const Declared& tensor) {
     const std::span<const std::byte> bytes(next, bytes_of(tensor));
     next += aligned(bytes.size());
     const bool is_new =
@@ -39,6 +40,13 @@ Checkpoint Checkpoint::in_memory(std::filesystem::path folder,
     QWENVL_CHECK(is_new, "two tensors {}", quoted(tensor.name));
     checkpoint.file_of_.emplace(tensor.name, tensor.file);
     if (tensor.packed) checkpoint.packed_.emplace(tensor.name, *tensor.packed);
+  };
+  // Small ones side by side: they are written before the others, and each page comes whole.
+  for (const Declared& tensor : tensors) {
+    if (bytes_of(tensor) <= kSmall) place(tensor);
+  }
+  for (const Declared& tensor : tensors) {
+    if (bytes_of(tensor) > kSmall) place(tensor);
   }
   return checkpoint;
 }

@@ -5,19 +5,42 @@
 
 #include <sys/mman.h>
 
+#include <cstdint>
 #include <utility>
 
 #include "core/check.h"
 
 namespace qwenvl {
+namespace {
 
-AnonymousMemory::AnonymousMemory(std::size_t n_bytes, const char* purpose) : size_bytes_(n_bytes) {
-  if (n_bytes == 0) return;
+constexpr std::size_t kLargePage = 2u << 20;
+
+std::byte* map(std::size_t n_bytes, const char* purpose) {
   void* mapped =
       ::mmap(nullptr, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped == MAP_FAILED)
     fail(ErrorKind::out_of_memory, "{}: {} bytes refused by the system", purpose, n_bytes);
-  data_ = static_cast<std::byte*>(mapped);
+  return static_cast<std::byte*>(mapped);
+}
+
+// Addresses that large pages can begin at: more is taken, and what stands over is given back.
+std::byte* map_aligned(std::size_t n_bytes, const char* purpose) {
+  std::byte* const mapped = map(n_bytes + kLargePage, purpose);
+  const std::size_t before =
+      (kLargePage - reinterpret_cast<std::uintptr_t>(mapped) % kLargePage) % kLargePage;
+  const std::size_t used = (n_bytes + 4095) / 4096 * 4096, after = kLargePage - before;
+  if (before > 0) ::munmap(mapped, before);
+  if (n_bytes + after > used) ::munmap(mapped + before + used, n_bytes + after - used);
+  ::madvise(mapped + before, used, MADV_HUGEPAGE);  // advice
+  return mapped + before;
+}
+
+}  // namespace
+
+AnonymousMemory::AnonymousMemory(std::size_t n_bytes, const char* purpose, Pages pages)
+    : size_bytes_(n_bytes) {
+  if (n_bytes == 0) return;
+  data_ = pages == Pages::large ? map_aligned(n_bytes, purpose) : map(n_bytes, purpose);
 }
 
 AnonymousMemory::~AnonymousMemory() {

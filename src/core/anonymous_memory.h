@@ -10,8 +10,10 @@ namespace qwenvl {
 class AnonymousMemory {
  public:
   AnonymousMemory() = default;
-  // Throws out_of_memory; `purpose` says what for: "workspace".
-  AnonymousMemory(std::size_t n_bytes, const char* purpose);
+  // Throws out_of_memory; `purpose` says what for: "workspace". Large pages, where the system has
+  // them, are read faster, but come whole: for what will be written from end to end.
+  enum class Pages { small, large };
+  AnonymousMemory(std::size_t n_bytes, const char* purpose, Pages pages = Pages::small);
   ~AnonymousMemory();
   AnonymousMemory(AnonymousMemory&& other) noexcept;
   AnonymousMemory& operator=(AnonymousMemory&& other) noexcept;

@@ -137,7 +137,7 @@ std::int64_t MemoryPlanner::room() const {
          "{}: {}choose weights of fewer bits (qwenvl quantize), or raise the limit\n{}",
          least.peak(), least.limit,
          is_low_         ? ""
-         : is_converted_ ? "let the tower leave (memory low, with a folder of qwenvl quantize), "
+         : is_converted_ ? "let the tower leave (memory low, with weights used in place), "
                          : "let the tower leave (memory low), ",
          table_of(least));
   }
@@ -183,6 +183,11 @@ MemoryPlan planned(const EngineOptions& options, const PlannedRequest& request) 
 
 }  // namespace
 
+const char* name_of(MemoryMode mode) {
+  if (mode == MemoryMode::low) return "low";
+  return mode == MemoryMode::copied ? "copied" : "normal";
+}
+
 MemoryPlan plan_memory(const EngineOptions& options, const PlannedRequest& request) {
   return guarded([&] { return planned(options, request); });
 }
@@ -196,6 +201,7 @@ std::string table_of(const MemoryPlan& plan) {
   };
   const bool is_low = plan.mode == MemoryMode::low;
   const auto weight_note = [&](const char* when_low) {
+    if (plan.mode == MemoryMode::copied) return "copied";
     if (plan.is_converted) return is_low ? "converted: stays in memory" : "converted";
     return is_low ? when_low : "";
   };

@@ -1,4 +1,5 @@
-// Folders that can be used where they are mapped are; everything else is converted in memory.
+// Folders that can be used where they are mapped are, or are copied into large pages; everything
+// else is converted in memory.
 #include "engine/open_checkpoint.h"
 
 #include <algorithm>
@@ -140,13 +141,61 @@ void convert_large(const PlannedTensor& tensor, const WeightSource& source, Thre
   }
 }
 
+// ---- copies ------------------------------------------------------------------------------------
+
+bool is_small(const TensorEntry& tensor) {
+  return tensor.shape.rank() < 2 && tensor.type != DType::u8;
+}
+
+// The same tensors in memory of this process; the small ones, which models read when they are
+// bound, already there.
+CheckedModel to_be_copied(Checkpoint mapped) {
+  std::vector<Checkpoint::Declared> tensors;
+  for (const auto& [name, entry] : mapped.tensors()) {
+    const PackedTensor* packed = mapped.packed(name);
+    tensors.push_back({name, entry.type, entry.shape, mapped.file_of(name),
+                       packed ? std::optional(*packed) : std::nullopt});
+  }
+  CheckedModel model{Checkpoint::in_memory(mapped.folder(), {}, tensors), nullptr, {}, {}};
+  for (const auto& [name, entry] : mapped.tensors()) {
+    if (is_small(entry)) {
+      std::ranges::copy(entry.bytes, model.checkpoint.writable(name).begin());
+    }
+  }
+  model.mapped = std::move(mapped);
+  return model;
+}
+
+void copy_large(CheckedModel& model, ThreadPool& pool, const LoadProgress& progress) {
+  constexpr std::size_t kPiece = 1 << 20;
+  std::uint64_t done = 0, total = 0;
+  for (const auto& [name, entry] : model.mapped->tensors()) {
+    if (!is_small(entry)) total += entry.bytes.size();
+  }
+  for (const auto& [name, entry] : model.mapped->tensors()) {
+    if (is_small(entry)) continue;
+    if (progress) progress(done, total, name);
+    const std::span<const std::byte> from = entry.bytes;
+    std::byte* const to = model.checkpoint.writable(name).data();
+    pool.parallel_for(
+        static_cast<std::int64_t>((from.size() + kPiece - 1) / kPiece), [&](std::int64_t i, int) {
+          const std::size_t first = static_cast<std::size_t>(i) * kPiece;
+          std::memcpy(to + first, from.data() + first, std::min(kPiece, from.size() - first));
+        });
+    model.mapped->release_pages(name);
+    done += from.size();
+  }
+  if (progress) progress(total, total, "");
+}
+
 }  // namespace
 
 CheckedModel check_model(const EngineOptions& options) {
   if (options.weights != kAutomatic) preset_named(options.weights, "weights");
   const fs::path path = resolve_model(options.model);
   if (std::optional<Checkpoint> in_place = open_in_place(path, options)) {
-    return {std::move(*in_place), nullptr, {}};
+    if (options.memory == MemoryMode::copied) return to_be_copied(std::move(*in_place));
+    return {std::move(*in_place), nullptr, {}, {}};
   }
   std::unique_ptr<const WeightSource> source = open_weight_source(path, options.projector);
   std::vector<PlannedTensor> planned = plan_for(*source, options.weights);
@@ -157,19 +206,26 @@ CheckedModel check_model(const EngineOptions& options) {
     if (is_small(tensor)) convert_small(tensor, checkpoint);
   }
   make_model(checkpoint, std::nullopt);  // complete, and of shapes that fit: before the long part
-  return {std::move(checkpoint), std::move(source), std::move(planned)};
+  return {std::move(checkpoint), std::move(source), std::move(planned), {}};
 }
 
 void convert(CheckedModel& model, const EngineOptions& options) {
-  if (!model.source) return;
+  if (!model.source && !model.mapped) return;
   const std::size_t bytes = model.checkpoint.total_bytes();
   if (options.max_memory_bytes != 0 && bytes > options.max_memory_bytes) {
     fail(ErrorKind::out_of_memory,
-         "max_memory_bytes: the converted weights take {} bytes, expected at most {}: convert to "
-         "fewer bits (weights), or raise the limit",
-         bytes, options.max_memory_bytes);
+         "max_memory_bytes: the {} weights take {} bytes, expected at most {}: {}, or raise the "
+         "limit",
+         model.mapped ? "copied" : "converted", bytes, options.max_memory_bytes,
+         model.mapped ? "use them where they are mapped (memory normal or low)"
+                      : "convert to fewer bits (weights)");
   }
   ThreadPool pool(thread_count(options.n_threads));
+  if (model.mapped) {
+    copy_large(model, pool, options.on_load);
+    model.mapped.reset();
+    return;
+  }
   std::uint64_t done = 0, total = 0;
   for (const PlannedTensor& tensor : model.planned) {
     if (!is_small(tensor)) total += static_cast<std::uint64_t>(tensor.stored->shape().count());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,14 +19,16 @@ struct CheckedModel {
   Checkpoint checkpoint;
   std::unique_ptr<const WeightSource> source;  // of what is converted; null: used where it lies
   std::vector<PlannedTensor> planned;          // all tensors of the source
+  std::optional<Checkpoint> mapped;            // what is copied, where that is asked for
 };
 
 // Uses options.model, projector and weights. Throws bad_request, bad_file, unsupported.
 CheckedModel check_model(const EngineOptions& options);
 
 // Makes its checkpoint ready for use: with all threads, matrix after matrix, straight into the
-// memory of the checkpoint. Of the source no more than a slice is in memory beside it. Throws
-// out_of_memory, before any work, where the weights alone are more than max_memory_bytes.
+// memory of the checkpoint; or copies them there. Of the source no more than a slice, or a matrix,
+// is in memory beside it. Throws out_of_memory, before any work, where the weights alone are more
+// than max_memory_bytes.
 void convert(CheckedModel& model, const EngineOptions& options);
 
 // Both.

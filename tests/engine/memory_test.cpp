@@ -83,6 +83,37 @@ TEST(MemoryPlan, CountsConvertedWeightsWholeAndAsStaying) {
   EXPECT_FALSE(contains(table_of(low), "encoded"));
 }
 
+TEST(MemoryPlan, CountsCopiedWeightsAsStaying) {
+  EngineOptions options = demo_options();
+  options.memory = MemoryMode::copied;
+  const MemoryPlan plan = plan_memory(options, {64, 0, 0});
+  EXPECT_TRUE(plan.is_converted);
+  EXPECT_EQ(plan.vision_weights + plan.decoder_weights + plan.head_weights + plan.embedding_weights,
+            static_cast<std::int64_t>(inspect_model(options).bytes));
+  EXPECT_TRUE(contains(table_of(plan), "copied"));
+  options.max_memory_bytes = 1 << 20;
+  EXPECT_TRUE(contains(error_of([&] { Engine::open(options); }),
+                       "out_of_memory: max_memory_bytes: the copied weights take "));
+}
+
+TEST(MemoryCopied, AnswersTheSame) {
+  EngineOptions options = demo_options();
+  const auto answer = [&] {
+    return ids_of(collect(Engine::open(options).submit(ask_about({"rings.png"}, "What?", 8))));
+  };
+  const auto mapped = answer();
+  std::uint64_t last = 0, whole = 0;
+  options.memory = MemoryMode::copied;
+  options.on_load = [&](std::uint64_t done, std::uint64_t total, const std::string&) {
+    EXPECT_GE(done, last);
+    last = done;
+    whole = total;
+  };
+  EXPECT_EQ(answer(), mapped);
+  EXPECT_GT(whole, 0u);
+  EXPECT_EQ(last, whole);
+}
+
 TEST(MemoryPlan, IsATableWithALineForEachPart) {
   const std::string table = table_of(plan_memory(limited(0), {1, 28, 28}));
   for (const char* part : {"program and tokenizer", "weights: vision tower", "weights: decoder",
@@ -107,8 +138,8 @@ TEST(MemoryPlan, IsWhatARequestTakes) {
   };
   for (const auto& [mode, weights] :
        {Case{MemoryMode::normal, "auto"}, Case{MemoryMode::low, "auto"},
-        Case{MemoryMode::low, "int8"}}) {
-    SCOPED_TRACE(weights);
+        Case{MemoryMode::low, "int8"}, Case{MemoryMode::copied, "auto"}}) {
+    SCOPED_TRACE(std::string(name_of(mode)) + ", " + weights);
     BenchOptions bench;
     bench.engine = demo_options();
     bench.engine.memory = mode;
