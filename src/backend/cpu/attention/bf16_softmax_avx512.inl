@@ -11,10 +11,10 @@ static_assert(kTokens == 64);
 // is.
 inline void lay_out_keys(const std::byte* keys, std::int64_t stride_bytes, std::int64_t n,
                          int head_dim, bf16* out) noexcept {
-  for (int d = 0; d < head_dim; d += 32) {
-    const int here = head_dim - d < 32 ? head_dim - d : 32;
-    const __mmask32 some = here == 32 ? 0xffffffffu : (1u << here) - 1;
-    for (int first = 0; first < kTokens; first += 16) {
+  for (int first = 0; first < kTokens; first += 16) {
+    for (int d = 0; d < head_dim; d += 32) {
+      const int here = head_dim - d < 32 ? head_dim - d : 32;
+      const __mmask32 some = here == 32 ? 0xffffffffu : (1u << here) - 1;
       lay_out_pairs(keys + first * stride_bytes + 2 * d, stride_bytes, n - first, some,
                     out + (d / 2 * kTokens + first) * 2, 2 * kTokens);
     }
@@ -25,17 +25,24 @@ inline void lay_out_keys(const std::byte* keys, std::int64_t stride_bytes, std::
 inline void lay_out_values(const std::byte* values, std::int64_t stride_bytes, std::int64_t n,
                            int head_dim, bf16* out) noexcept {
   const int width = (head_dim + 15) / 16 * 16;
+  // Which of the 64 numbers of two rows: 0, 32, 1, 33 … 15, 47.
+  const __m512i low = _mm512_add_epi32(
+      _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+                         _mm512_set1_epi32(0x10001)),
+      _mm512_set1_epi32(0x200000));
+  const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
   for (int pair = 0; pair < kTokens / 2; ++pair) {
-    for (int d = 0; d < width; d += 16) {
-      const int here = head_dim - d < 16 ? head_dim - d : 16;
-      const __mmask16 some = static_cast<__mmask16>((1u << here) - 1);
+    for (int d = 0; d < width; d += 32) {
+      const int here = head_dim - d < 32 ? head_dim - d : 32;
+      const __mmask32 some = here == 32 ? 0xffffffffu : (1u << here) - 1;
       const auto row = [&](int token) {
-        return token < n ? _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(
-                               some, values + token * stride_bytes + 2 * d))
+        return token < n ? _mm512_maskz_loadu_epi16(some, values + token * stride_bytes + 2 * d)
                          : _mm512_setzero_si512();
       };
-      const __m512i both = _mm512_or_si512(row(2 * pair), _mm512_slli_epi32(row(2 * pair + 1), 16));
-      _mm512_store_si512(out + (pair * width + d) * 2, both);
+      const __m512i even = row(2 * pair), odd = row(2 * pair + 1);
+      bf16* to = out + (pair * width + d) * 2;
+      _mm512_store_si512(to, _mm512_permutex2var_epi16(even, low, odd));
+      if (d + 16 < width) _mm512_store_si512(to + 32, _mm512_permutex2var_epi16(even, high, odd));
     }
   }
 }
