@@ -95,6 +95,7 @@ Json json_of(const MemoryPlan& plan) {
           {"mode", name_of(plan.mode)},
           {"weights_converted", plan.is_converted},
           {"process", plan.process},
+          {"libraries", plan.libraries},
           {"vision_weights", plan.vision_weights},
           {"decoder_weights", plan.decoder_weights},
           {"embedding_weights", plan.embedding_weights},

@@ -8,7 +8,9 @@
 namespace qwenvl::cli {
 
 PlotFile::PlotFile(const char* option, const std::string& path)
-    : is_png_(path.ends_with(".png")), file_(option, path) {}
+    : is_png_(path.ends_with(".png")), file_(option, path) {
+  if (is_png_) require_svg_to_png();
+}
 
 void PlotFile::finish(const std::string& svg) { file_.finish(is_png_ ? svg_to_png(svg) : svg); }
 

@@ -12,6 +12,7 @@ namespace qwenvl::cli {
 class PlotFile {
  public:
   // As OutputFile; the path's ending says the kind (plot_path() has checked it). "" draws nothing.
+  // Throws device where a PNG could not be drawn.
   PlotFile(const char* option, const std::string& path);
   // PNG has twice the width and height in pixels that the SVG has in units. Throws device.
   void finish(const std::string& svg);

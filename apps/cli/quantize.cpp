@@ -60,8 +60,8 @@ int run_quantize(const Options& options, bool is_json) {
   }
   progress.clear();
   report.finish(json_text(json_of(summary)) + "\n");
-  plot.finish(plot_of(summary));
   write_output(is_json ? json_text(json_of(summary)) + "\n" : table_of(summary));
+  plot.finish(plot_of(summary));
   return kExitOk;
 }
 

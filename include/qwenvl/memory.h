@@ -45,11 +45,13 @@ struct MemoryPlan {
   PlannedRequest request;
   int processed_width = 0, processed_height = 0;  // 0: no picture
   MemoryMode mode = MemoryMode::normal;
-  bool is_converted = false;           // or copied: weights are this process's own and stay in it
-  std::string kv_cache_type;           // "bfloat16"
-  std::int64_t process = 0;            // this program and the tokenizer as they are now, and 8 MiB
-  std::int64_t vision_weights = 0;     // the tower and its merger
-  std::int64_t decoder_weights = 0;    // layers and norms
+  bool is_converted = false;         // or copied: weights are this process's own and stay in it
+  std::string kv_cache_type;         // "bfloat16"
+  std::int64_t process = 0;          // this program and the tokenizer as they are now, and 8 MiB
+  std::int64_t libraries = 0;        // that videos and the web need: loaded at once under a limit,
+                                     // so that it holds whatever is asked; else when needed
+  std::int64_t vision_weights = 0;   // the tower and its merger
+  std::int64_t decoder_weights = 0;  // layers and norms
   std::int64_t embedding_weights = 0;  // of a mapped table beside the head, rows that are looked up
   std::int64_t head_weights = 0;
   std::int64_t kv_cache = 0;         // whole pages of 64 tokens

@@ -189,7 +189,7 @@ class Backend {
                                           const Weight& /*down*/, DType /*type*/) const {
     return 0;
   }
-  virtual std::int64_t attention_bytes(std::int64_t n_rows, std::int64_t width,
+  virtual std::int64_t attention_bytes(std::int64_t n_rows, std::int64_t width, int n_heads,
                                        DType type) const = 0;
 
   // fn(i) for i in [0, n) on the back end's threads: for work that is not arithmetic on tensors.

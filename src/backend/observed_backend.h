@@ -52,9 +52,9 @@ class ObservedBackend final : public Backend {
   std::int64_t linear_bytes(std::int64_t n_rows, const Weight& w, DType type) const override {
     return inner_.linear_bytes(n_rows, w, type);
   }
-  std::int64_t attention_bytes(std::int64_t n_rows, std::int64_t width,
+  std::int64_t attention_bytes(std::int64_t n_rows, std::int64_t width, int n_heads,
                                DType type) const override {
-    return inner_.attention_bytes(n_rows, width, type);
+    return inner_.attention_bytes(n_rows, width, n_heads, type);
   }
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& fn) override {
     inner_.parallel_for(n, fn);

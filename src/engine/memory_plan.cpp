@@ -24,13 +24,20 @@ constexpr std::int64_t kBytesAroundARow = 64 << 10;
 constexpr std::int64_t kAllowance = 8 << 20;
 constexpr int kMostPixelsOnASide = 1 << 20;
 
-// Reading the tokenizer leaves more behind than it keeps. What a limit must hold against includes
-// the libraries that the first video and the first picture from the web would load.
-std::int64_t resident_without_weights(const EngineOptions& options, const Checkpoint& checkpoint) {
-  if (options.max_memory_bytes > 0) {
-    load_video_libraries();
-    load_web_library();
-  }
+// What a limit must hold against includes the libraries that the first video and the first picture
+// from the web would load, and what they touch when they are used. Returns what loading them now
+// took: nothing when they were there before.
+std::int64_t load_libraries(const EngineOptions& options) {
+  constexpr std::int64_t kTouchedLater = 12 << 20;
+  if (options.max_memory_bytes == 0) return 0;
+  const std::int64_t before = own_memory_bytes("VmRSS");
+  load_video_libraries();
+  load_web_library();
+  return own_memory_bytes("VmRSS") - before + kTouchedLater;
+}
+
+// Reading the tokenizer leaves more behind than it keeps.
+std::int64_t resident_without_weights(const Checkpoint& checkpoint) {
   give_back_spare_memory();
   checkpoint.release_pages("");  // small vectors were copied when they were bound
   const auto weights = static_cast<std::int64_t>(checkpoint.written_bytes());
@@ -69,7 +76,8 @@ MemoryPlanner::MemoryPlanner(const EngineOptions& options, const Checkpoint& che
       is_converted_(checkpoint.is_in_memory()),
       is_low_(options.memory == MemoryMode::low && !is_converted_),
       max_context_(context_limit(options, model.info())),
-      process_bytes_(resident_without_weights(options, checkpoint)) {}
+      process_bytes_(resident_without_weights(checkpoint)),
+      library_bytes_(load_libraries(options)) {}
 
 // The decoder's tensors for n_rows rows, and the logits of n_sequences.
 std::int64_t MemoryPlanner::prefill_bytes(std::int64_t n_rows, std::int64_t n_sequences) const {
@@ -98,6 +106,7 @@ MemoryPlan MemoryPlanner::plan(const PlannedRequest& request) const {
   plan.kv_cache_type = name_of(kv_.type);
   plan.limit = static_cast<std::int64_t>(options_.max_memory_bytes);
   plan.process = process_bytes_;
+  plan.libraries = library_bytes_;
   plan.vision_weights = request.width > 0 || is_converted_ ? weights_.vision : 0;
   plan.decoder_weights = weights_.decoder;
   plan.embedding_weights = embedding_bytes(request.n_tokens);
@@ -119,12 +128,12 @@ MemoryPlan MemoryPlanner::plan(const PlannedRequest& request) const {
     plan.encode_scratch = model_.encode_scratch(backend_, grid).total();
   }
   const std::int64_t decoder = decoder_side(request.n_tokens);
-  plan.encode_peak = request.width == 0
-                         ? 0
-                         : plan.process + plan.vision_weights + (is_low_ ? 0 : decoder) +
-                               plan.pixels + plan.features + plan.encode_scratch;
-  plan.decode_peak = plan.process + decoder + (is_low_ ? 0 : plan.vision_weights) + plan.features +
-                     plan.kv_cache + plan.prefill_scratch;
+  plan.encode_peak = request.width == 0 ? 0
+                                        : plan.process + plan.libraries + plan.vision_weights +
+                                              (is_low_ ? 0 : decoder) + plan.pixels +
+                                              plan.features + plan.encode_scratch;
+  plan.decode_peak = plan.process + plan.libraries + decoder + (is_low_ ? 0 : plan.vision_weights) +
+                     plan.features + plan.kv_cache + plan.prefill_scratch;
   return plan;
 }
 
@@ -142,7 +151,7 @@ std::int64_t MemoryPlanner::room() const {
          table_of(least));
   }
   const std::int64_t tower = is_low_ ? 0 : weights_.vision;
-  return least.limit - process_bytes_ - tower - decoder_side(max_context_) -
+  return least.limit - process_bytes_ - library_bytes_ - tower - decoder_side(max_context_) -
          prefill_bytes(std::min<std::int64_t>(options_.prefill_chunk_tokens, max_context_), 1);
 }
 
@@ -206,6 +215,7 @@ std::string table_of(const MemoryPlan& plan) {
     return is_low ? when_low : "";
   };
   line("program and tokenizer", plan.process, "");
+  line("libraries: videos, the web", plan.libraries, "at once, because of the limit");
   line("weights: vision tower", plan.vision_weights,
        weight_note("only while a picture is encoded"));
   line("weights: decoder", plan.decoder_weights, weight_note("not while a picture is encoded"));

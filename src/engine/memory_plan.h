@@ -38,7 +38,7 @@ class MemoryPlanner {
   const WeightBytes weights_;
   const bool is_converted_;  // all weights are there from the beginning to the end
   const bool is_low_;        // the tower's and the decoder's take turns
-  const std::int64_t max_context_, process_bytes_;
+  const std::int64_t max_context_, process_bytes_, library_bytes_;
 };
 
 std::int64_t pixel_bytes(const VisionInput& input);

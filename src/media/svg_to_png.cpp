@@ -60,6 +60,8 @@ cairo_status_t append(void* bytes, const unsigned char* data, unsigned int size)
 
 }  // namespace
 
+void require_svg_to_png() { librsvg.find("rsvg_handle_new_from_data"); }
+
 std::string svg_to_png(const std::string& svg) {
   GError* error = nullptr;
   const auto* bytes = reinterpret_cast<const guint8*>(svg.data());

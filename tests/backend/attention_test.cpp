@@ -204,6 +204,90 @@ TEST_P(OnKernelsAttention, attention_over_spans_equals_the_reference) {
   }
 }
 
+// Spans of more rows than any block of queries has.
+TEST_P(OnKernelsAttention, long_spans_equal_the_reference) {
+  for (const DType type : kComputeTypes) {
+    for (const std::int64_t rows : {300, 1030}) {
+      constexpr int kHeadDim = 16, kNumberOfHeads = 2;
+      constexpr std::int64_t kWidth = kNumberOfHeads * kHeadDim, kKeys = 70;
+      const Numbers q = random_numbers(random, type, rows, kWidth, kLargestQuery);
+      const Numbers k = random_numbers(random, type, kKeys, kWidth),
+                    v = random_numbers(random, type, kKeys, kWidth);
+      Numbers got(type, rows, kWidth), expected(type, rows, kWidth);
+      const std::vector<AttentionSpan> spans{{0, rows, 0, kKeys}};
+      cpu->attention_spans(q, k, v, kNumberOfHeads, spans, scale_of(kHeadDim), got);
+      reference->attention_spans(q, k, v, kNumberOfHeads, spans, scale_of(kHeadDim), expected);
+      const auto tolerance = [&](std::int64_t, std::int64_t, double value) {
+        return attention_tolerance(kHeadDim, kKeys) + weight_rounding(table(), type) +
+               rounding_of(type, value);
+      };
+      expect_near(got, expected, tolerance, fmt::format("{} rows {}", rows, name_of(type)));
+    }
+  }
+}
+
+// Scores that rise along the keys: what was gathered must shrink again and again, by little.
+TEST_P(OnKernelsAttention, rising_scores_equal_the_reference) {
+  constexpr std::int64_t kKeys = 333;
+  constexpr int kHeadDim = 16;
+  for (const DType type : kComputeTypes) {
+    for (const float step : {0.03f, 0.06f, 0.15f}) {
+      Numbers q(type, 3, kHeadDim), k = random_numbers(random, type, kKeys, kHeadDim);
+      const Numbers v = random_numbers(random, type, kKeys, kHeadDim, kLargestValue);
+      for (int row = 0; row < 3; ++row) {
+        for (int d = 0; d < kHeadDim; ++d) q.set(row, d, d == 0 ? 1.0f : 0.0f);
+      }
+      for (std::int64_t j = 0; j < kKeys; ++j) k.set(j, 0, step * static_cast<float>(j));
+      Numbers got(type, 3, kHeadDim), expected(type, 3, kHeadDim);
+      const std::vector<AttentionSpan> spans{{0, 3, 0, kKeys}};
+      cpu->attention_spans(q, k, v, 1, spans, 1.0f, got);
+      reference->attention_spans(q, k, v, 1, spans, 1.0f, expected);
+      const double largest_score = static_cast<double>(step) * kKeys;
+      const auto tolerance = [&](std::int64_t, std::int64_t, double value) {
+        return kLargestValue * (8 * largest_score + 2 * kKeys + 16) * kHalfUlp +
+               weight_rounding(table(), type) + rounding_of(type, value);
+      };
+      expect_near(got, expected, tolerance, fmt::format("steps of {} {}", step, name_of(type)));
+    }
+  }
+}
+
+// Two scores whose distance is small beside them, and yet larger than any exponent.
+TEST_P(OnKernelsAttention, huge_scores_leave_the_value_of_the_best_key) {
+  for (const DType type : kComputeTypes) {
+    for (const float score : {3.6e9f, 1.7e10f, 4e10f, 4e12f, 4e14f}) {
+      Numbers q(type, 1, 16), k(type, 2, 16), v(type, 2, 16), out(type, 1, 16);
+      for (int d = 0; d < 16; ++d) {
+        q.set(0, d, d == 0 ? 1.0f : 0.0f);
+        k.set(0, d, d == 0 ? score : 0.0f);
+        k.set(1, d, d == 0 ? score / 2 : 0.0f);
+        v.set(0, d, 3);
+        v.set(1, d, 5);
+      }
+      const AttentionSpan span[] = {{0, 1, 0, 2}};
+      cpu->attention_spans(q, k, v, 1, span, 1.0f, out);
+      for (int d = 0; d < 16; ++d) EXPECT_EQ(out.get(0, d), 3.0f) << name_of(type) << " " << score;
+    }
+  }
+}
+
+// As a mask would leave them: keys that score -infinity, a whole tile and more of them first.
+TEST_P(OnKernelsAttention, keys_of_no_weight_before_others_do_no_harm) {
+  for (const DType type : kComputeTypes) {
+    Numbers q(type, 1, 16), k(type, 70, 16), v(type, 70, 16), out(type, 1, 16);
+    for (int d = 0; d < 16; ++d) {
+      q.set(0, d, d == 0 ? 1.0f : 0.0f);
+      for (int j = 0; j < 70; ++j) {
+        k.set(j, d, d > 0 ? 0.0f : j < 66 ? -INFINITY : 1.0f);
+        v.set(j, d, j < 66 ? 5.0f : 3.0f);
+      }
+    }
+    const AttentionSpan span[] = {{0, 1, 0, 70}};
+    cpu->attention_spans(q, k, v, 1, span, 1.0f, out);
+    for (int d = 0; d < 16; ++d) EXPECT_EQ(out.get(0, d), 3.0f) << name_of(type) << " " << d;
+  }
+}
+
 TEST_P(OnKernelsAttention, a_row_of_a_span_has_the_same_bits_however_the_queries_are_cut) {
   for (const DType type : kComputeTypes) {
     constexpr std::int64_t kRows = 200, kWidth = 160;

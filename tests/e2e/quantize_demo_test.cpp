@@ -1,5 +1,5 @@
-// The model that ships, calibrated on the samples that ship: closer to the original on most prompts,
-// none of which is a sample. Of 24 prompts one or two on which so small a model cannot decide make up
+// The model that ships, calibrated on the samples that ship: closer to the original on the prompt in
+// the middle, none of which is a sample. Of 24 prompts one or two on which so small a model cannot decide make up
 // most of the mean, so the median is what is compared.
 #include <gtest/gtest.h>
 

@@ -204,7 +204,8 @@ std::vector<float> logits_of(const std::string& dtype, std::optional<DType> comp
   const Checkpoint checkpoint = variant.open();
   const auto model = make_model(checkpoint, compute);
   // Tables that multiply bf16 as it is sum in an order of their own.
-  const auto backend = make_cpu_backend(1, cpu::kernels_portable);
+  const auto backend =
+      compute == DType::f32 ? make_backend("cpu", 1) : make_cpu_backend(1, cpu::kernels_portable);
   constexpr std::int64_t kTokens = 9;
   std::vector<std::byte> page(static_cast<std::size_t>(model->info().kv.page_bytes()));
   Batch batch;

@@ -58,8 +58,7 @@ class CpuBackend final : public Backend {
   }
 
   void linear(Tensor x, const Weight& w, std::span<const float> bias, Tensor out) override {
-    QWENVL_CHECK(x.row_width() == w.n_in && out.row_width() == w.n_out && out.rows() == x.rows(),
-                 "linear {} · [{}, {}]ᵀ → {}", x.shape.str(), w.n_out, w.n_in, out.shape.str());
+    check_product(x, w, out);
     if (w.is_packed()) {
       const LinearPart part{&w, bias, out, {}};
       packed_.linears(x, {&part, 1});
@@ -86,6 +85,7 @@ class CpuBackend final : public Backend {
 
   void linears(const LinearInput& input, std::span<const LinearPart> parts) override {
     if (cpu::PackedLinear::can_share(parts)) {
+      for (const LinearPart& part : parts) check_part(input, part);
       packed_.linears(input, parts);
     } else {
       Backend::linears(input, parts);
@@ -102,6 +102,8 @@ class CpuBackend final : public Backend {
     if (needs_up(*gate.weight, *up.weight)) {
       Backend::gated_linear(input, gate, up);
     } else {
+      check_part(input, gate);
+      check_weight(input, *up.weight);
       packed_.gated_linear(input, gate, up);
     }
   }
@@ -115,6 +117,14 @@ class CpuBackend final : public Backend {
     if (needs_gated(*gate.weight, *up.weight, *down.weight)) {
       Backend::feed_forward(input, gate, up, down);
     } else {
+      check_weight(input, *gate.weight);
+      check_weight(input, *up.weight);
+      const Tensor& out = down.sum.data ? down.sum : down.out;
+      QWENVL_CHECK(gate.weight->n_out == up.weight->n_out &&
+                       down.weight->n_in == gate.weight->n_out && out.rows() == input.x.rows() &&
+                       out.row_width() == down.weight->n_out,
+                   "feed-forward step of {} and {} columns, then [{}, {}] → {}", gate.weight->n_out,
+                   up.weight->n_out, down.weight->n_out, down.weight->n_in, out.shape.str());
       packed_.feed_forward(input, gate, up, down);
     }
   }
@@ -191,8 +201,9 @@ class CpuBackend final : public Backend {
     return packed_.feed_forward_bytes(n_rows, gate, down, type);
   }
 
-  std::int64_t attention_bytes(std::int64_t n_rows, std::int64_t width, DType type) const override {
-    return attention_.scratch_bytes(n_rows, width, type);
+  std::int64_t attention_bytes(std::int64_t n_rows, std::int64_t width, int n_heads,
+                               DType type) const override {
+    return attention_.scratch_bytes(n_rows, width, n_heads, type);
   }
 
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& fn) override {
@@ -204,6 +215,21 @@ class CpuBackend final : public Backend {
   struct Scratch {
     cpu::FloatBuffer a, weights, products;
   };
+
+  static void check_product(const Tensor& x, const Weight& w, const Tensor& out) {
+    QWENVL_CHECK(x.row_width() == w.n_in && out.row_width() == w.n_out && out.rows() == x.rows(),
+                 "linear {} · [{}, {}]ᵀ → {}", x.shape.str(), w.n_out, w.n_in, out.shape.str());
+  }
+  static void check_weight(const LinearInput& input, const Weight& w) {
+    QWENVL_CHECK(input.x.row_width() == w.n_in &&
+                     (input.norm.empty() || static_cast<std::int64_t>(input.norm.size()) == w.n_in),
+                 "linear {}, norm of {}, · [{}, {}]ᵀ", input.x.shape.str(), input.norm.size(),
+                 w.n_out, w.n_in);
+  }
+  static void check_part(const LinearInput& input, const LinearPart& part) {
+    check_weight(input, *part.weight);
+    check_product(input.x, *part.weight, part.sum.data ? part.sum : part.out);
+  }
 
   const RowKernels& rows(DType type) const {
     return type == DType::bf16 ? kernels_.bf16 : kernels_.f32;

@@ -51,7 +51,7 @@ struct AttentionTile {
   int head_dim;
   float scale;
   float* scores;  // [n_rows, kKvPageTokens] scratch
-  float* maxima;  // [n_rows] running maximum, starts at -infinity
+  float* maxima;  // [n_rows] running maximum, starts at the lowest number
   float* sums;    // [n_rows] running sum of exponentials, starts at 0
   float* out;     // [n_rows, padded head_dim] running weighted sum, starts at 0
 };
@@ -66,7 +66,7 @@ struct Bf16AttentionTile {
   std::int64_t key_dim, value_dim;  // the head's size, up to whole 32 and 16
   float scale;
   float* scores;  // [48, kKvPageTokens] scratch
-  float* maxima;  // [n_rows] what is taken from score · scale · log2(e), starts at -infinity
+  float* maxima;  // [n_rows] what is taken from score · scale · log2(e), starts at the lowest number
   float* sums;    // [n_rows, 16] running sums of exponentials side by side, start at 0
   float* out;     // [whole sixteens of rows, value_dim]
 };

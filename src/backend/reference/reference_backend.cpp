@@ -273,7 +273,7 @@ class ReferenceBackend final : public Backend {
     return (n_rows + 1) * w.n_in * static_cast<std::int64_t>(sizeof(double));
   }
   // One query and its weights, which no context makes large.
-  std::int64_t attention_bytes(std::int64_t, std::int64_t, DType) const override {
+  std::int64_t attention_bytes(std::int64_t, std::int64_t, int, DType) const override {
     return std::int64_t{1} << 20;
   }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <new>
 
 #include "core/check.h"
@@ -19,7 +20,12 @@ namespace {
 std::string picture_format(const VideoSource& source) {
   std::array<std::byte, 64> start{};
   const std::int64_t n = std::max<std::int64_t>(ByteReader(source).read(start), 0);
-  return image_format(std::span(start).first(static_cast<std::size_t>(n)));
+  const std::string format = image_format(std::span(start).first(static_cast<std::size_t>(n)));
+  if (format != "webp") return format;
+  // An extended header (VP8X) has a bit for animations; the others never move.
+  constexpr std::byte kAnimation{2};
+  const bool is_extended = std::memcmp(start.data() + 12, "VP8X", 4) == 0;
+  return is_extended && (start[20] & kAnimation) != std::byte{} ? "webp animation" : format;
 }
 
 }  // namespace
@@ -28,7 +34,7 @@ std::unique_ptr<VideoReader> open_video(VideoSource source, ReaderStyle style,
                                         const VideoLimits& limits) {
   const std::string name = source.name;
   try {
-    if (picture_format(source) == "webp") return open_webp(source, style, limits);
+    if (picture_format(source).starts_with("webp")) return open_webp(source, style, limits);
     return open_with_ffmpeg(std::move(source), style, limits);
   } catch (const std::bad_alloc&) {
     fail(ErrorKind::out_of_memory, "{}: not enough memory to open this video", name);
@@ -37,10 +43,15 @@ std::unique_ptr<VideoReader> open_video(VideoSource source, ReaderStyle style,
 
 bool is_video(const VideoSource& source) {
   const std::string picture = picture_format(source);
-  if (picture == "gif" || picture == "webp") {
+  if (picture == "gif" || picture == "webp animation") {
     try {
       return open_video(source, ReaderStyle::torchcodec)->index().size() > 1;
-    } catch (const Error&) {
+    } catch (const Error& error) {
+      // Without FFmpeg nobody knows: its first frame would be a silent answer about something else.
+      if (error.kind() == ErrorKind::device) {
+        fail(ErrorKind::device, "{}: whether it moves cannot be told: {}", source.name,
+             error.what());
+      }
       return false;  // a picture, if anything
     }
   }

@@ -25,8 +25,8 @@ struct Counter {
   void feed_forward(std::int64_t rows, const Weight& gate, const Weight& down) {
     hidden = std::max(hidden, backend.feed_forward_bytes(rows, gate, down, compute));
   }
-  void attend(std::int64_t rows, std::int64_t width) {
-    attention = std::max(attention, backend.attention_bytes(rows, width, compute));
+  void attend(std::int64_t rows, std::int64_t width, int n_heads) {
+    attention = std::max(attention, backend.attention_bytes(rows, width, n_heads, compute));
   }
   Scratch result() const {
     return {static_cast<std::int64_t>(workspace.peak_bytes()), linear + attention + hidden};
@@ -39,7 +39,7 @@ void count_finish(Counter& c, const VisionConfig& v, const VisionBlock& block, s
   const Workspace::Scope scope(c.workspace);
   c.take(n, v.hidden_size);
   c.take(n, v.hidden_size);
-  c.attend(n, v.hidden_size);
+  c.attend(n, v.hidden_size, v.n_heads);
   c.multiply(n, block.proj.weight);
   c.take(n, v.intermediate_size);
   if (c.backend.needs_up(block.gate.weight, block.up.weight)) c.take(n, v.intermediate_size);
@@ -85,7 +85,7 @@ void count_attention(Counter& c, const TextConfig& t, const DecoderLayer& l, std
   const std::int64_t q_width = std::int64_t{t.n_heads} * t.head_dim;
   c.take(n, t.hidden_size);
   c.take(n, q_width);
-  c.attend(n, q_width);
+  c.attend(n, q_width, t.n_heads);
   c.multiply(n, l.o.weight);
 }
 

@@ -32,7 +32,8 @@ State fresh_state(AttentionScratch& scratch, std::int64_t n, std::int64_t width,
   state.sums = state.out + n * width;
   state.maxima = state.sums + n * n_sums;
   std::fill(state.out, state.maxima, 0.0f);
-  std::fill(state.maxima, state.maxima + n, -std::numeric_limits<float>::infinity());
+  // Not -infinity: keys that score that may come first, and nothing can be taken from it.
+  std::fill(state.maxima, state.maxima + n, std::numeric_limits<float>::lowest());
   return state;
 }
 

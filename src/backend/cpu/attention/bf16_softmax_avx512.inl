@@ -101,9 +101,11 @@ inline __attribute__((always_inline)) void weigh_row(const Bf16AttentionTile& t,
   _Pragma("GCC unroll 4") for (int i = 0; i < 4; ++i) {
     s[i] = kSeesAll ? _mm512_load_ps(scores + 16 * i)
                     : _mm512_mask_load_ps(none, seen_keys(visible, i), scores + 16 * i);
+    // Rounded before anything is taken from it: of a huge score an exact product would leave what
+    // rounding took from the largest.
+    s[i] = _mm512_mul_ps(s[i], factor);
   }
-  const __m512 largest =
-      _mm512_mul_ps(_mm512_max_ps(_mm512_max_ps(s[0], s[1]), _mm512_max_ps(s[2], s[3])), factor);
+  const __m512 largest = _mm512_max_ps(_mm512_max_ps(s[0], s[1]), _mm512_max_ps(s[2], s[3]));
   __m512 top = _mm512_set1_ps(t.maxima[row]);
   const __m512 limit = _mm512_add_ps(top, _mm512_set1_ps(kSlack));
   if (__builtin_expect(_mm512_cmp_ps_mask(largest, limit, _CMP_NLE_UQ) != 0, 0)) {
@@ -111,7 +113,7 @@ inline __attribute__((always_inline)) void weigh_row(const Bf16AttentionTile& t,
   }
   __m512 sum = _mm512_loadu_ps(t.sums + 16 * row);
   _Pragma("GCC unroll 4") for (int i = 0; i < 4; ++i) {
-    s[i] = exp2(_mm512_fmsub_ps(s[i], factor, top));
+    s[i] = exp2(_mm512_sub_ps(s[i], top));
     if (!kSeesAll) s[i] = _mm512_maskz_mov_ps(seen_keys(visible, i), s[i]);
   }
   // The weights as they are rounded are added up: of few keys the roundings then cancel.

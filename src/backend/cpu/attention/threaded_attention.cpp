@@ -148,8 +148,7 @@ void ThreadedAttention::spans(Tensor q, Tensor k, Tensor v, int n_heads,
                               std::span<const AttentionSpan> spans, float scale, Tensor out) {
   const int head_dim = static_cast<int>(q.row_width() / n_heads);
   QWENVL_CHECK(head_dim <= kMaxHeadDim, "attention with heads of {}", head_dim);
-  const std::int64_t block_rows =
-      std::clamp(q.rows() * n_heads / (4 * pool_.n_threads()), kFewestSpanRows, kMostSpanRows);
+  const std::int64_t block_rows = span_rows(q.rows(), n_heads);
   std::vector<AttentionSpan> blocks;
   for (const AttentionSpan& span : spans) {
     for (std::int64_t r = span.q_begin; r < span.q_end; r += block_rows) {
@@ -175,13 +174,23 @@ void ThreadedAttention::spans(Tensor q, Tensor k, Tensor v, int n_heads,
       });
 }
 
-std::int64_t ThreadedAttention::scratch_bytes(std::int64_t n_rows, std::int64_t width,
+// Rows of a block of queries, so that all threads have work.
+std::int64_t ThreadedAttention::span_rows(std::int64_t n_rows, int n_heads) const {
+  return std::clamp(n_rows * n_heads / (4 * pool_.n_threads()), kFewestSpanRows, kMostSpanRows);
+}
+
+std::int64_t ThreadedAttention::scratch_bytes(std::int64_t n_rows, std::int64_t width, int n_heads,
                                               DType type) const {
-  // Queries, results and their scores of a block; keys and values of a tile, twice in 8 bits.
-  constexpr std::int64_t kBlock = kMostSpanRows * (2 * kMaxHeadDim + kKvPageTokens + 17),
-                         kTile = 4 * kKvPageTokens * kMaxHeadDim;
+  // Queries, results and their scores of a block; keys and values of a tile, twice in 8 bits. A
+  // group of heads with few rows of the cache takes no more than kCachedBlockRows or its own size.
+  const std::int64_t head_dim = (width / n_heads + 31) / 32 * 32;
+  const std::int64_t rows =
+      std::max<std::int64_t>(std::min(span_rows(n_rows, n_heads), (n_rows + 15) / 16 * 16),
+                             std::max<std::int64_t>(kCachedBlockRows, (n_heads + 15) / 16 * 16));
+  const std::int64_t block = rows * (2 * head_dim + kKvPageTokens + 17),
+                     tile = 4 * kKvPageTokens * head_dim;
   return bytes_of(type, n_rows * width) +
-         static_cast<std::int64_t>(scratch_.size()) * bytes_of(DType::f32, kBlock + kTile + width);
+         static_cast<std::int64_t>(scratch_.size()) * bytes_of(DType::f32, block + tile + width);
 }
 
 }  // namespace qwenvl::cpu

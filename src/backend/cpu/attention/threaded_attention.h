@@ -23,7 +23,8 @@ class ThreadedAttention {
   void spans(Tensor q, Tensor k, Tensor v, int n_heads, std::span<const AttentionSpan> spans,
              float scale, Tensor out);
   // At most: for n_rows queries of `width` numbers.
-  std::int64_t scratch_bytes(std::int64_t n_rows, std::int64_t width, DType type) const;
+  std::int64_t scratch_bytes(std::int64_t n_rows, std::int64_t width, int n_heads,
+                             DType type) const;
 
  private:
   struct Scratch {
@@ -35,6 +36,7 @@ class ThreadedAttention {
   const RowKernels& rows(DType type) const {
     return type == DType::bf16 ? kernels_.bf16 : kernels_.f32;
   }
+  std::int64_t span_rows(std::int64_t n_rows, int n_heads) const;
   void store_head(const KvLayout& layout, const std::byte* x, DType type, bool is_key,
                   std::int64_t token, std::byte* head, FloatBuffer& row);
   Tensor rotated(const Tensor& q, int head_dim);

@@ -152,7 +152,7 @@ inline __attribute__((always_inline)) void int8_rows(const Int8Piece& piece, con
   } else {
     load_sums<kBoth>(raw);
   }
-  constexpr std::int64_t kRowsPerStep = 4;
+  constexpr std::int64_t kRowsPerStep = 2;
   std::int64_t done = 0;
   for (std::int64_t i = 0; i < piece.n; i += 64) {
     step<true, kBoth>(a + i * 16, a2 + i * 16, piece.numbers + i * kPanelRows);

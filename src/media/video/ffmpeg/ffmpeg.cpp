@@ -4,6 +4,7 @@
 #include <cstdarg>
 #include <mutex>
 
+#include "core/check.h"
 #include "core/log.h"
 #include "media/video/ffmpeg/functions.inl"
 
@@ -21,6 +22,19 @@ void on_message(void* source, int level, const char* format, std::va_list argume
   std::string text(line);
   while (!text.empty() && text.back() == '\n') text.pop_back();
   if (!text.empty()) log(LogLevel::debug, "ffmpeg: {}", text);
+}
+
+// Structures grow from one minor version to the next: of an older one we would read what is not
+// there.
+void refuse_older(const char* name, unsigned found, unsigned expected) {
+  const auto text = [](unsigned version) {
+    return fmt::format("{}.{}", version >> 16, version >> 8 & 255);
+  };
+  if (found < expected) {
+    fail(ErrorKind::device,
+         "videos need {} {} or later, with which this program was built; found {}", name,
+         text(expected), text(found));
+  }
 }
 
 }  // namespace
@@ -44,6 +58,8 @@ std::string ffmpeg_error(int code) {
 void prepare_ffmpeg() {
   static std::once_flag once;
   std::call_once(once, [] {
+    refuse_older("libavcodec", avcodec_version(), LIBAVCODEC_VERSION_INT);
+    refuse_older("libavformat", avformat_version(), LIBAVFORMAT_VERSION_INT);
     av_log_set_callback(on_message);
     av_max_alloc(kMostBytesAtOnce);
   });

@@ -15,7 +15,7 @@ extern "C" {
 
 #include "core/delayed_library.h"
 
-// The version whose headers were compiled with, and no other.
+// The major version whose headers were compiled with; prepare_ffmpeg() refuses an older minor one.
 #if defined(__APPLE__)
 #define QWENVL_FFMPEG_FILE(name, version) "lib" name "." AV_STRINGIFY(version) ".dylib"
 #else
@@ -59,6 +59,7 @@ QWENVL_FFMPEG(avutil, av_pix_fmt_desc_get);
 QWENVL_FFMPEG(avutil, av_strdup);
 QWENVL_FFMPEG(avutil, av_strerror);
 
+QWENVL_FFMPEG(avcodec, avcodec_version);
 QWENVL_FFMPEG(avcodec, av_packet_alloc);
 QWENVL_FFMPEG(avcodec, av_packet_free);
 QWENVL_FFMPEG(avcodec, av_packet_rescale_ts);
@@ -80,6 +81,7 @@ QWENVL_FFMPEG(avcodec, avcodec_receive_packet);
 QWENVL_FFMPEG(avcodec, avcodec_send_frame);
 QWENVL_FFMPEG(avcodec, avcodec_send_packet);
 
+QWENVL_FFMPEG(avformat, avformat_version);
 QWENVL_FFMPEG(avformat, av_find_best_stream);
 QWENVL_FFMPEG(avformat, av_interleaved_write_frame);
 QWENVL_FFMPEG(avformat, av_probe_input_buffer2);
