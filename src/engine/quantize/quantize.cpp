@@ -95,31 +95,40 @@ class Quantizer {
          preset_.name);
   }
 
-  // A folder of plain weights runs as it is; whatever it lacks is noticed now and not at the end.
+  // A folder of plain weights runs as it is, everything else as what its numbers are in bf16:
+  // nothing is rounded before it is seen. What a source lacks is noticed now and not at the end.
   void open_runnable() {
     std::error_code error;
     report_.is_source_runnable =
         fs::is_directory(source_->path(), error) &&
         std::none_of(source_->tensors().begin(), source_->tensors().end(),
                      [](const auto& named) { return named.second->is_quantised(); });
-    if (!report_.is_source_runnable) return;
-    runnable_ = CheckedModel{Checkpoint::open(source_->path()), nullptr, {}};
-    make_model(runnable_->checkpoint, std::nullopt);
+    if (report_.is_source_runnable) {
+      runnable_ = CheckedModel{Checkpoint::open(source_->path()), nullptr, {}, {}};
+      make_model(runnable_->checkpoint, std::nullopt);
+    } else {
+      runnable_ = check_model(options_of_runnable());
+    }
   }
 
-  // Everything else runs as what its numbers are in bf16: nothing is rounded before it is seen.
-  void open_calibration() {
-    if (options_.calibration.empty()) return;
+  EngineOptions options_of_runnable() const {
     EngineOptions engine;
     engine.model = options_.model;
     engine.projector = options_.projector;
     engine.weights = "bf16";
     engine.n_threads = n_threads_;
     engine.on_load = on_progress_;
-    if (!runnable_) runnable_ = check_model(engine);
+    return engine;
+  }
+
+  void open_calibration() {
+    if (options_.calibration.empty()) {
+      runnable_.reset();
+      return;
+    }
     calibration_ =
         std::make_unique<Calibration>(runnable_->checkpoint, options_.calibration, n_threads_);
-    convert(*runnable_, engine);
+    convert(*runnable_, options_of_runnable());
     report_.n_calibration_items = calibration_->n_items();
     report_.n_calibration_tokens = calibration_->n_tokens();
   }
