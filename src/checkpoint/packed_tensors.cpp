@@ -14,6 +14,8 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kVersionKey = "qwenvl.version";
 constexpr const char* kTensorsKey = "qwenvl.packed";
 constexpr std::int64_t kMostNumbers = std::int64_t{1} << 40;  // of one tensor
+// A row's products of bytes, of at most 127 · 127 each, are added up in 32 bits.
+constexpr std::int64_t kMostColumns = std::int64_t{1} << 17;
 
 Shape parse_shape(const Json& shape, const std::string& name, const std::string& where) {
   std::int64_t count = 1;
@@ -29,6 +31,11 @@ Shape parse_shape(const Json& shape, const std::string& name, const std::string&
   if (dims.size() != 2 || count <= 0 || count > kMostNumbers) {
     fail(ErrorKind::bad_file, "{}: {} says that tensor {} has the shape {}, expected two sizes",
          where, kTensorsKey, quoted(name), shape.dump());
+  }
+  if (dims[1] > kMostColumns) {
+    fail(ErrorKind::unsupported,
+         "{}: tensor {} is packed in rows of {} numbers, expected at most {}", where, quoted(name),
+         dims[1], kMostColumns);
   }
   return Shape(std::span<const std::int64_t>(dims));
 }

@@ -56,6 +56,8 @@ TEST(PackedTensors, MetadataThatDoesNotFitIsRefused) {
       {stated("{\"a\": {\"packing\": 4, \"shape\": [48, 20]}}"), "expected a packing and a shape"},
       {stated("{\"a\": {\"packing\": \"int4\", \"shape\": [48]}}"), "expected two sizes"},
       {stated("{\"a\": {\"packing\": \"int4\", \"shape\": [48, 0]}}"), "expected two sizes"},
+      {stated("{\"a\": {\"packing\": \"int8\", \"shape\": [48, 131073]}}"),
+       "is packed in rows of 131073 numbers, expected at most 131072"},
       {stated("{\"a\": {\"packing\": \"int4\", \"shape\": [48, -1]}}"), "expected two sizes"},
       {stated("{\"a\": {\"packing\": \"int4\", \"shape\": [48, 2.5]}}"), "expected two sizes"},
       {stated("{\"a\": {\"packing\": \"int4\", \"shape\": [2000000000, 2000000000]}}"),
