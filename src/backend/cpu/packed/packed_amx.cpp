@@ -5,8 +5,9 @@
 // Panels with a scale for each block are first expanded to signed bytes, sub · (u − 8) being one.
 //
 // What bounds the speed is not the tiles but how they are filled, and what happens to their sums:
-//  · a piece of a panel stays in the first-level cache while all rows of x go over it, and a piece
-//    of all rows of x in the second-level cache while the panels of a task go over it;
+//  · a piece of a panel stays in the first-level cache while all rows of x go over it, whose tiles
+//    are loaded past that cache (the "T1" hint) from the second-level one, where they stay while
+//    the panels of a task go over them;
 //  · the next panel is fetched from memory meanwhile;
 //  · sums are scaled and added while tiles form the next ones.
 #if defined(__x86_64__)
@@ -37,8 +38,8 @@ namespace {
 // For fewer rows most of a tile would be empty.
 bool takes_tiles(std::int64_t m) noexcept { return m > 6; }
 
-constexpr std::int64_t kTile = 16 * 64;   // bytes
-constexpr std::int64_t kRows = 32;        // of x and of W in a step
+constexpr std::int64_t kTile = 16 * 64;    // bytes
+constexpr std::int64_t kRows = 32;         // of x and of W in a step
 constexpr std::int64_t kInt8Piece = 1280;  // numbers of a row of W in the first-level cache
 
 // ---- tiles -------------------------------------------------------------------------------------
@@ -75,29 +76,19 @@ inline __attribute__((always_inline)) void store_sums(std::int32_t* sums) {
   }
 }
 
-// sums += 64 numbers of x · of W. a, a2: tiles of x. numbers: [16][32][4].
-template <bool kUnsigned, bool kBoth>
+// sums += 64 numbers of x · of W, unsigned. a, a2: tiles of x. numbers: [16][32][4].
+template <bool kBoth>
 inline __attribute__((always_inline)) void step(const std::int8_t* a, const std::int8_t* a2,
                                                 const std::byte* numbers) {
   _tile_loadd(6, numbers, 128);
   _tile_stream_loadd(4, a, 64);
   _tile_loadd(7, numbers + 64, 128);
-  if (kUnsigned) {
-    _tile_dpbsud(0, 4, 6);
-    _tile_dpbsud(1, 4, 7);
-  } else {
-    _tile_dpbssd(0, 4, 6);
-    _tile_dpbssd(1, 4, 7);
-  }
+  _tile_dpbsud(0, 4, 6);
+  _tile_dpbsud(1, 4, 7);
   if (kBoth) {
     _tile_stream_loadd(5, a2, 64);
-    if (kUnsigned) {
-      _tile_dpbsud(2, 5, 6);
-      _tile_dpbsud(3, 5, 7);
-    } else {
-      _tile_dpbssd(2, 5, 6);
-      _tile_dpbssd(3, 5, 7);
-    }
+    _tile_dpbsud(2, 5, 6);
+    _tile_dpbsud(3, 5, 7);
   }
 }
 
@@ -112,23 +103,48 @@ struct Pending {
   std::int64_t x_stride = 0;
   __m512 scale0{}, scale1{};  // of the rows of W
   float* c = nullptr;         // [n_rows, 32]
-  __mmask16 before = 0;       // of lanes of c that are added to; of none in the first block
+  bool is_first = true;       // nothing is in c yet
 };
+
+// n rows from `begin` on, all of them in the same tile.
+template <bool kUnsigned, bool kFirst>
+inline __attribute__((always_inline)) void add_rows_of_tile(const Pending& p, std::int64_t begin,
+                                                            std::int64_t n) {
+  const std::int32_t* sums = p.sums + (begin & 16) * 32 + (begin & 15) * 16;
+  const float* x_scale = p.x_scales + begin * p.x_stride;
+  const std::int32_t* x_total = kUnsigned ? p.x_totals + begin * p.x_stride : nullptr;
+  float* c = p.c + begin * kPanelRows;
+  const __m512 scale0 = p.scale0, scale1 = p.scale1;
+  _Pragma("GCC unroll 4") for (; n > 0; --n, sums += 16, x_scale += p.x_stride, c += kPanelRows) {
+    __m512i sum0 = _mm512_load_si512(sums), sum1 = _mm512_load_si512(sums + 256);
+    if (kUnsigned) {
+      const __m512i extra = _mm512_set1_epi32(128 * *x_total);
+      sum0 = _mm512_sub_epi32(sum0, extra);
+      sum1 = _mm512_sub_epi32(sum1, extra);
+      x_total += p.x_stride;
+    }
+    add_scaled<kFirst>(sum0, sum1, scale0, scale1, *x_scale, c);
+  }
+}
 
 template <bool kUnsigned>
 inline __attribute__((always_inline)) void add_rows(const Pending& p, std::int64_t begin,
                                                     std::int64_t end) {
-  for (std::int64_t r = begin; r < end; ++r) {
-    const std::int32_t* sums = p.sums + r / 16 * 512 + r % 16 * 16;
-    __m512i sum0 = _mm512_load_si512(sums), sum1 = _mm512_load_si512(sums + 256);
-    if (kUnsigned) {
-      const __m512i extra = _mm512_set1_epi32(128 * p.x_totals[r * p.x_stride]);
-      sum0 = _mm512_sub_epi32(sum0, extra);
-      sum1 = _mm512_sub_epi32(sum1, extra);
-    }
-    add_scaled(sum0, sum1, p.scale0, p.scale1, p.x_scales[r * p.x_stride], p.before,
-               p.c + r * kPanelRows);
+  if (p.is_first) {
+    add_rows_of_tile<kUnsigned, true>(p, begin, end - begin);
+  } else {
+    add_rows_of_tile<kUnsigned, false>(p, begin, end - begin);
   }
+}
+
+// All rows from `begin` on.
+template <bool kUnsigned>
+inline __attribute__((always_inline)) void add_rest(const Pending& p, std::int64_t begin) {
+  if (begin < 16) {
+    add_rows<kUnsigned>(p, begin, p.n_rows < 16 ? p.n_rows : 16);
+    begin = 16;
+  }
+  add_rows<kUnsigned>(p, begin, p.n_rows);
 }
 
 // ---- int8: one scale for a row of x, one for a row of W
@@ -155,7 +171,7 @@ inline __attribute__((always_inline)) void int8_rows(const Int8Piece& piece, con
   constexpr std::int64_t kRowsPerStep = 2;
   std::int64_t done = 0;
   for (std::int64_t i = 0; i < piece.n; i += 64) {
-    step<true, kBoth>(a + i * 16, a2 + i * 16, piece.numbers + i * kPanelRows);
+    step<kBoth>(a + i * 16, a2 + i * 16, piece.numbers + i * kPanelRows);
     ahead.fetch();
     const std::int64_t end =
         done + kRowsPerStep < pending.n_rows ? done + kRowsPerStep : pending.n_rows;
@@ -163,7 +179,7 @@ inline __attribute__((always_inline)) void int8_rows(const Int8Piece& piece, con
     done = end;
   }
   store_sums<kBoth>(piece.is_last ? sums : raw);
-  add_rows<true>(pending, done, pending.n_rows);
+  add_rest<true>(pending, done);
 }
 
 void int8_piece(const PackedProduct& p, const std::byte* panel, const Int8Piece& piece, float* c,
@@ -189,9 +205,9 @@ void int8_piece(const PackedProduct& p, const std::byte* panel, const Int8Piece&
                _mm512_load_ps(panel),
                _mm512_load_ps(panel + 64),
                c + t * kPanelRows,
-               0};
+               true};
   }
-  add_rows<true>(pending, 0, pending.n_rows);
+  add_rest<true>(pending, 0);
 }
 
 void int8_panels(const PackedProduct& p) {
@@ -222,16 +238,31 @@ void expand_int8(const std::byte* numbers, std::int64_t n_blocks, std::byte* out
   }
 }
 
+// Sums of a block; those of the block before are scaled and added in four parts between the tiles,
+// so that no run of other instructions is longer than the processor looks ahead.
 template <bool kBoth>
 inline __attribute__((always_inline)) void block_rows(const std::int8_t* a, const std::int8_t* a2,
                                                       const std::byte* numbers, std::int32_t* sums,
                                                       const Pending& pending, Ahead& ahead) {
-  const std::int64_t half = pending.n_rows / 2;
+  const auto add = [&](std::int64_t begin) __attribute__((always_inline)) {
+    const std::int64_t n = pending.n_rows - begin;
+    if (n > 0) add_rows<false>(pending, begin, begin + (n < 8 ? n : 8));
+  };
   zero_sums<kBoth>();
-  step<false, kBoth>(a, a2, numbers);
-  add_rows<false>(pending, 0, half);
-  step<false, kBoth>(a + kTile, a2 + kTile, numbers + 64 * kPanelRows);
-  add_rows<false>(pending, half, pending.n_rows);
+  for (int half = 0; half < 2; ++half, a += kTile, a2 += kTile, numbers += 64 * kPanelRows) {
+    _tile_loadd(6, numbers, 128);
+    _tile_stream_loadd(4, a, 64);
+    _tile_loadd(7, numbers + 64, 128);
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(1, 4, 7);
+    add(16 * half);
+    if (kBoth) {
+      _tile_stream_loadd(5, a2, 64);
+      _tile_dpbssd(2, 5, 6);
+      _tile_dpbssd(3, 5, 7);
+    }
+    add(16 * half + 8);
+  }
   store_sums<kBoth>(sums);
   ahead.fetch();
 }
@@ -259,14 +290,15 @@ void grouped_piece(const PackedProduct& p, const std::byte* panel, std::int64_t 
       pending.scale0 = scales_of(p.packing, panel, first + b, 0);
       pending.scale1 = scales_of(p.packing, panel, first + b, 1);
       pending.c = c + t * kPanelRows;
-      pending.before = first + b == 0 ? 0 : 0xffff;
+      pending.is_first = first + b == 0;
     }
   }
-  add_rows<false>(pending, 0, pending.n_rows);
+  add_rest<false>(pending, 0);
 }
 
 void grouped_panels(const PackedProduct& p) {
-  constexpr std::int64_t kBlocks = kExpandedNumbers / kBlock;
+  constexpr std::int64_t kBlocks = 4;  // beside the sums and rows of x in the first-level cache
+  static_assert(kBlocks * kBlock <= kExpandedNumbers);
   const bool is_int4 = p.packing == Packing::int4;
   const std::int64_t header = is_int4 ? 0 : kInt8Header,
                      block_bytes = is_int4 ? kInt4Block : kBlock * kPanelRows;

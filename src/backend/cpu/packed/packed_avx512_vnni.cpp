@@ -181,7 +181,7 @@ void rows_of_panel(const PackedProduct& p, std::int64_t t, const std::byte* pane
 
 // ---- many rows ---------------------------------------------------------------------------------
 
-constexpr std::int64_t kTallRows = 12;                  // two registers of sums each, of 32
+constexpr std::int64_t kTallRows = 12;                   // two registers of sums each, of 32
 constexpr std::int64_t kExpandedAtOnce = 1024 / kBlock;  // blocks of int4
 
 // Some blocks of a panel as unsigned bytes, 128 more than the weights.
@@ -234,11 +234,17 @@ __attribute__((noinline)) void tall_rows(const PackedProduct& p, std::int64_t t,
     }
     const __m512 scale0 = scales_of(p.packing, piece.panel, s, 0),
                  scale1 = scales_of(p.packing, piece.panel, s, 1);
-    const __mmask16 before = s == 0 ? 0 : 0xffff;
-    for_each_row<kM>([&](int m) __attribute__((always_inline)) {
-      add_scaled(sum[m][0], sum[m][1], scale0, scale1, p.a_scales[(t + m) * p.n_scales + s], before,
-                 c + m * kPanelRows);
-    });
+    const auto add_all = [&]<bool kFirst>() __attribute__((always_inline)) {
+      for_each_row<kM>([&](int m) __attribute__((always_inline)) {
+        add_scaled<kFirst>(sum[m][0], sum[m][1], scale0, scale1,
+                           p.a_scales[(t + m) * p.n_scales + s], c + m * kPanelRows);
+      });
+    };
+    if (s == 0) {
+      add_all.template operator()<true>();
+    } else {
+      add_all.template operator()<false>();
+    }
   }
 }
 

@@ -1,6 +1,6 @@
-// What the AVX-512 kernels for many rows share: included inside the region of a kernel file. int4 is
-// expanded to bytes once for all rows, and sums are scaled and added in one order, so that all of
-// the kernels give the same bits.
+// What the AVX-512 kernels for many rows share: included inside the region of a kernel file. int4
+// is expanded to bytes once for all rows, and sums are scaled and added in one order, so that all
+// of the kernels give the same bits.
 
 // The scales of 16 of the 32 rows of W of a block, the first or the last.
 inline __attribute__((always_inline)) __m512 scales_of(Packing packing, const std::byte* panel,
@@ -10,13 +10,13 @@ inline __attribute__((always_inline)) __m512 scales_of(Packing packing, const st
   return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(scales)));
 }
 
-// c[0 … 31] = the lanes of c that `before` names, and 0 in others, + sums · scales of W · x_scale.
+// c[0 … 31] = what is there, or 0 if this is the first block, + sums · scales of W · x_scale.
+template <bool kFirst>
 inline __attribute__((always_inline)) void add_scaled(__m512i sum0, __m512i sum1, __m512 scale0,
-                                                      __m512 scale1, float x_scale,
-                                                      __mmask16 before, float* c) {
+                                                      __m512 scale1, float x_scale, float* c) {
   const __m512 x = _mm512_set1_ps(x_scale);
-  const __m512 before0 = _mm512_maskz_load_ps(before, c);
-  const __m512 before1 = _mm512_maskz_load_ps(before, c + 16);
+  const __m512 before0 = kFirst ? _mm512_setzero_ps() : _mm512_load_ps(c);
+  const __m512 before1 = kFirst ? _mm512_setzero_ps() : _mm512_load_ps(c + 16);
   _mm512_store_ps(c, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum0), _mm512_mul_ps(scale0, x), before0));
   _mm512_store_ps(c + 16,
                   _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum1), _mm512_mul_ps(scale1, x), before1));
