@@ -19,7 +19,7 @@ INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S.*)$")
 PRODUCTS = re.compile(r"\b(tile_sums<\d+, \d+, (float|qwenvl::bf16), false>|int[48]_\w+|tall_\w+|grouped_\w+"
                       r"|attend|score_rows|gather_rows|panel_rows)\b")
 JUMP = re.compile(r"^j\w+\s+([0-9a-f]+)\b")
-MULTIPLIES = re.compile(r"^(vpdpbusd|vpmaddubsw|vdpbf16ps|tdp\w+|vfn?m(add|sub)\d+ps)\b")
+MULTIPLIES = re.compile(r"^(?:\{\w+\} )?(vpdpbusd|vpmaddubsw|vdpbf16ps|tdp\w+|vfn?m(add|sub)\d+ps)\b")
 SPILL = re.compile(r"^vmov\w+\s+%[xyz]mm\d+,\S*\(%r[sb]p\S*\)")
 
 

@@ -1,5 +1,5 @@
 // A model: configuration texts and all named tensors, memory-mapped from a folder, or in memory
-// where another program's file has been converted.
+// where another program's file has been converted or ours was copied.
 // Before: the model argument.   After: binder.h, which hands the tensors to a model.
 #pragma once
 

@@ -7,8 +7,12 @@
 namespace qwenvl {
 namespace {
 
-constexpr std::size_t kAlignment = 64;     // what packed matrices ask for
-constexpr std::size_t kSmall = 256 << 10;  // bytes
+constexpr std::size_t kAlignment = 64;  // what packed matrices ask for
+
+// What is written before the other tensors are converted or copied: vectors.
+bool is_small(const Checkpoint::Declared& tensor) {
+  return tensor.shape.rank() < 2 && !tensor.packed;
+}
 
 std::size_t aligned(std::size_t n_bytes) {
   return (n_bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -41,12 +45,12 @@ Checkpoint Checkpoint::in_memory(std::filesystem::path folder,
     checkpoint.file_of_.emplace(tensor.name, tensor.file);
     if (tensor.packed) checkpoint.packed_.emplace(tensor.name, *tensor.packed);
   };
-  // Small ones side by side: they are written before the others, and each page comes whole.
+  // Small ones side by side: each page comes whole, and whoever only plans has written no others.
   for (const Declared& tensor : tensors) {
-    if (bytes_of(tensor) <= kSmall) place(tensor);
+    if (is_small(tensor)) place(tensor);
   }
   for (const Declared& tensor : tensors) {
-    if (bytes_of(tensor) > kSmall) place(tensor);
+    if (!is_small(tensor)) place(tensor);
   }
   return checkpoint;
 }

@@ -4,6 +4,7 @@
 #include "core/anonymous_memory.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <utility>
@@ -28,9 +29,10 @@ std::byte* map_aligned(std::size_t n_bytes, const char* purpose) {
   std::byte* const mapped = map(n_bytes + kLargePage, purpose);
   const std::size_t before =
       (kLargePage - reinterpret_cast<std::uintptr_t>(mapped) % kLargePage) % kLargePage;
-  const std::size_t used = (n_bytes + 4095) / 4096 * 4096, after = kLargePage - before;
+  const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t used = (n_bytes + page - 1) / page * page, end = n_bytes + kLargePage;
   if (before > 0) ::munmap(mapped, before);
-  if (n_bytes + after > used) ::munmap(mapped + before + used, n_bytes + after - used);
+  if (end > before + used) ::munmap(mapped + before + used, end - before - used);
   ::madvise(mapped + before, used, MADV_HUGEPAGE);  // advice
   return mapped + before;
 }

@@ -143,8 +143,8 @@ void convert_large(const PlannedTensor& tensor, const WeightSource& source, Thre
 
 // ---- copies ------------------------------------------------------------------------------------
 
-bool is_small(const TensorEntry& tensor) {
-  return tensor.shape.rank() < 2 && tensor.type != DType::u8;
+bool is_small(const Checkpoint& checkpoint, const std::string& name, const TensorEntry& tensor) {
+  return tensor.shape.rank() < 2 && !checkpoint.packed(name);
 }
 
 // The same tensors in memory of this process; the small ones, which models read when they are
@@ -158,10 +158,11 @@ CheckedModel to_be_copied(Checkpoint mapped) {
   }
   CheckedModel model{Checkpoint::in_memory(mapped.folder(), {}, tensors), nullptr, {}, {}};
   for (const auto& [name, entry] : mapped.tensors()) {
-    if (is_small(entry)) {
+    if (is_small(mapped, name, entry)) {
       std::ranges::copy(entry.bytes, model.checkpoint.writable(name).begin());
     }
   }
+  make_model(model.checkpoint, std::nullopt);  // before the long part, as above
   model.mapped = std::move(mapped);
   return model;
 }
@@ -170,10 +171,10 @@ void copy_large(CheckedModel& model, ThreadPool& pool, const LoadProgress& progr
   constexpr std::size_t kPiece = 1 << 20;
   std::uint64_t done = 0, total = 0;
   for (const auto& [name, entry] : model.mapped->tensors()) {
-    if (!is_small(entry)) total += entry.bytes.size();
+    if (!is_small(*model.mapped, name, entry)) total += entry.bytes.size();
   }
   for (const auto& [name, entry] : model.mapped->tensors()) {
-    if (is_small(entry)) continue;
+    if (is_small(*model.mapped, name, entry)) continue;
     if (progress) progress(done, total, name);
     const std::span<const std::byte> from = entry.bytes;
     std::byte* const to = model.checkpoint.writable(name).data();

@@ -34,7 +34,8 @@ std::vector<PackedCase> packed_cases() {
   cases.push_back({3420, 70, 3});
   cases.push_back({3420, 70, 40});
   cases.push_back({2300, 40, 530});  // more than are multiplied, or expanded, at a time
-  cases.push_back({130, 40, 515});   // and a rest that is too small for tiles
+  cases.push_back({130, 40, 515});   // in parts of about equal size
+  cases.push_back({7200, 33, 140});  // of which fewer rows are taken at a time
   return cases;
 }
 

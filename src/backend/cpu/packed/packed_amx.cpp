@@ -147,8 +147,7 @@ inline __attribute__((always_inline)) void add_rest(const Pending& p, std::int64
   add_rows<kUnsigned>(p, begin, p.n_rows);
 }
 
-// ---- int8: one scale for a row of x, one for a row of W
-// ------------------------------------------
+// ---- int8: one scale for a row of x, one for a row of W -----------------------------------------
 
 // A piece of a panel: n numbers of each row from `first` on.
 struct Int8Piece {
@@ -227,8 +226,7 @@ void int8_panels(const PackedProduct& p) {
   }
 }
 
-// ---- int4 and int8_grouped: scales for each block
-// ------------------------------------------------
+// ---- int4 and int8_grouped: scales for each block -----------------------------------------------
 
 // The same of an int8_grouped panel: u − 128.
 void expand_int8(const std::byte* numbers, std::int64_t n_blocks, std::byte* out) {

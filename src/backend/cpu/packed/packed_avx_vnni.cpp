@@ -56,7 +56,9 @@ inline __attribute__((always_inline)) __m256i start(std::int32_t total) {
 }
 
 template <int kM>
-constexpr int kEights = kM == 1 ? 4 : kM == 2 ? 2 : 1;
+constexpr int kEights = kM == 1   ? 4
+                        : kM == 2 ? 2
+                                  : 1;
 
 #include "backend/cpu/packed/packed_few_rows_avx2.inl"
 
@@ -160,12 +162,18 @@ __attribute__((noinline)) void tall_rows(const PackedProduct& p, std::int64_t t,
 }
 
 void tall_piece(const PackedProduct& p, const TallPiece& piece, float* c, Ahead ahead) {
+  constexpr std::int64_t kHalf = kTallRows / 2;  // one row by itself would take as long
   for (std::int64_t t = 0; t < p.m;) {
-    const bool is_tall = p.m - t >= kTallRows;
+    const std::int64_t left = p.m - t, n = left >= kTallRows ? kTallRows
+                                           : left >= kHalf   ? kHalf
+                                                             : 1;
+    const auto rows = n == kTallRows ? tall_rows<kTallRows>
+                      : n == kHalf   ? tall_rows<kHalf>
+                                     : tall_rows<1>;
     for (int e = 0; e < kPanelRows / kEight; e += 2) {
-      (is_tall ? tall_rows<kTallRows> : tall_rows<1>)(p, t, piece, e, c + t * kPanelRows, ahead);
+      rows(p, t, piece, e, c + t * kPanelRows, ahead);
     }
-    t += is_tall ? kTallRows : 1;
+    t += n;
   }
 }
 

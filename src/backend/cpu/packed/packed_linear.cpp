@@ -154,12 +154,13 @@ std::int64_t PackedLinear::most_rows(std::int64_t n_rows, const Weight& w) const
   return std::min(most, n_rows);
 }
 
-// Parts of equal size: a rest of few rows would read all weights for little.
+// Parts of about equal size: a rest of few rows would read all weights for little.
 std::int64_t PackedLinear::rows_per_part(std::int64_t n_rows, const Weight& w) const {
   const std::int64_t most = most_rows(n_rows, w);
   if (n_rows <= most) return n_rows;
   const std::int64_t n_parts = (n_rows + most - 1) / most;
-  return std::min(most, (n_rows / n_parts + 32) / 32 * 32);
+  const std::int64_t equal = (n_rows + n_parts - 1) / n_parts;
+  return std::min(most, (equal + 15) / 16 * 16);
 }
 
 // Rows of x that a task's panels go over before the next rows. Kernels with tiles take a piece of

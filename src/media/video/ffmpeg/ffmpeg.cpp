@@ -30,7 +30,7 @@ void refuse_older(const char* name, unsigned found, unsigned expected) {
   const auto text = [](unsigned version) {
     return fmt::format("{}.{}", version >> 16, version >> 8 & 255);
   };
-  if (found < expected) {
+  if (found >> 8 < expected >> 8) {  // without the micro version
     fail(ErrorKind::device,
          "videos need {} {} or later, with which this program was built; found {}", name,
          text(expected), text(found));
@@ -58,6 +58,8 @@ std::string ffmpeg_error(int code) {
 void prepare_ffmpeg() {
   static std::once_flag once;
   std::call_once(once, [] {
+    refuse_older("libavutil", avutil_version(), LIBAVUTIL_VERSION_INT);
+    refuse_older("libswscale", swscale_version(), LIBSWSCALE_VERSION_INT);
     refuse_older("libavcodec", avcodec_version(), LIBAVCODEC_VERSION_INT);
     refuse_older("libavformat", avformat_version(), LIBAVFORMAT_VERSION_INT);
     av_log_set_callback(on_message);

@@ -58,6 +58,7 @@ QWENVL_FFMPEG(avutil, av_opt_set);
 QWENVL_FFMPEG(avutil, av_pix_fmt_desc_get);
 QWENVL_FFMPEG(avutil, av_strdup);
 QWENVL_FFMPEG(avutil, av_strerror);
+QWENVL_FFMPEG(avutil, avutil_version);
 
 QWENVL_FFMPEG(avcodec, avcodec_version);
 QWENVL_FFMPEG(avcodec, av_packet_alloc);
@@ -110,6 +111,7 @@ QWENVL_FFMPEG(swscale, sws_getCoefficients);
 QWENVL_FFMPEG(swscale, sws_getColorspaceDetails);
 QWENVL_FFMPEG(swscale, sws_scale);
 QWENVL_FFMPEG(swscale, sws_setColorspaceDetails);
+QWENVL_FFMPEG(swscale, swscale_version);
 
 #pragma GCC diagnostic pop
 
