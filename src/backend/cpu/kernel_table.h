@@ -58,21 +58,26 @@ struct AttentionTile {
 
 // One step of online softmax in bf16: n_rows queries against a tile of kKvPageTokens keys.
 struct Bf16AttentionTile {
-  const bf16* q;                // [n_rows, key_dim], whole sixteens of rows readable
+  const bf16* q;  // [n_rows, key_dim], rows q_stride numbers apart
+  std::int64_t q_stride;
   const bf16* keys;             // as lay_out_keys leaves them
   const bf16* values;           // as lay_out_values leaves them
   const std::int32_t* visible;  // as in AttentionTile
   std::int64_t n_rows;
-  std::int64_t key_dim, value_dim;  // the head's size, up to whole 32 and 16
+  std::int64_t key_dim, value_dim;  // the head's size, up to whole dim_step and whole 16
   float scale;
   float* scores;  // [48, kKvPageTokens] scratch
-  float* maxima;  // [n_rows] what is taken from score · scale · log2(e), starts at the lowest number
-  float* sums;    // [n_rows, 16] running sums of exponentials side by side, start at 0
-  float* out;     // [whole sixteens of rows, value_dim]
+  float*
+      maxima;  // [n_rows] what is taken from score · scale · log2(e), starts at the lowest number
+  float* sums;  // [n_rows, 16] running sums of exponentials side by side, start at 0
+  float* out;   // [whole sixteens of rows, value_dim]
 };
 
 struct Bf16Attention {
-  // n rows of head_dim numbers, stride_bytes apart → the layout a kernel wants, zeros behind them.
+  int dim_step;      // numbers of a head that go together: zeros are put behind up to whole ones
+  bool whole_tiles;  // whether whole sixteens of rows of q must be readable
+  // n rows of head_dim numbers, stride_bytes apart → the layout a kernel wants, zeros behind them:
+  // for heads of up to whole 32 numbers.
   void (*lay_out_keys)(const std::byte* keys, std::int64_t stride_bytes, std::int64_t n,
                        int head_dim, bf16* out) noexcept;
   void (*lay_out_values)(const std::byte* values, std::int64_t stride_bytes, std::int64_t n,

@@ -104,22 +104,38 @@ void attend_float(const KernelTable& kernels, const HeadBlock& block, float scal
   }
 }
 
+// copy [padded_n, key_dim]: the queries of all heads of the group, zeros behind each head and below
+// the last row.
+void copy_queries(const HeadBlock& block, int head_dim, std::int64_t key_dim, std::int64_t padded_n,
+                  bf16* copy) {
+  const std::int64_t n = block.n_rows * block.group;
+  std::memset(static_cast<void*>(copy), 0,
+              static_cast<std::size_t>(padded_n * key_dim) * sizeof(bf16));
+  for (std::int64_t i = 0; i < n; ++i) {
+    std::memcpy(static_cast<void*>(copy + i * key_dim),
+                query(block, head_dim, i / block.group) + i % block.group * head_dim * 2,
+                static_cast<std::size_t>(head_dim) * sizeof(bf16));
+  }
+}
+
 void attend_bf16(const KernelTable& kernels, const HeadBlock& block, float scale, int head_dim,
                  const KeyRows& key_rows, AttentionScratch& scratch) {
   const Bf16Attention& bf16_kernels = *kernels.bf16_attention;
   const std::int64_t n = block.n_rows * block.group, padded_n = (n + 15) / 16 * 16;
-  const std::int64_t key_dim = (head_dim + 31) / 32 * 32, value_dim = (head_dim + 15) / 16 * 16;
-  // [padded_n, key_dim] in bf16, zeros behind each head and below the last row.
-  bf16* q = reinterpret_cast<bf16*>(scratch.q.floats(padded_n * key_dim / 2));
-  std::memset(static_cast<void*>(q), 0,
-              static_cast<std::size_t>(padded_n * key_dim) * sizeof(bf16));
-  for (std::int64_t i = 0; i < n; ++i) {
-    std::memcpy(static_cast<void*>(q + i * key_dim),
-                query(block, head_dim, i / block.group) + i % block.group * head_dim * 2,
-                static_cast<std::size_t>(head_dim) * sizeof(bf16));
+  const std::int64_t step = bf16_kernels.dim_step, key_dim = (head_dim + step - 1) / step * step,
+                     value_dim = (head_dim + 15) / 16 * 16;
+  const bf16* q = reinterpret_cast<const bf16*>(query(block, head_dim, 0));
+  std::int64_t q_stride = block.q.row_stride;
+  // Queries are used where they lie if nothing must be put behind them.
+  if (key_dim != head_dim || block.group > 1 || bf16_kernels.whole_tiles) {
+    bf16* copy = reinterpret_cast<bf16*>(scratch.q.floats(padded_n * key_dim / 2));
+    copy_queries(block, head_dim, key_dim, padded_n, copy);
+    q = copy;
+    q_stride = key_dim;
   }
   const State state = fresh_state(scratch, padded_n, value_dim, 16);
-  bf16* keys = reinterpret_cast<bf16*>(scratch.keys.floats(key_dim * kKvPageTokens / 2));
+  bf16* keys =
+      reinterpret_cast<bf16*>(scratch.keys.floats((head_dim + 31) / 32 * 32 * kKvPageTokens / 2));
   bf16* values = reinterpret_cast<bf16*>(scratch.values.floats(value_dim * kKvPageTokens / 2));
   float* scores = scratch.scores.floats(48 * kKvPageTokens);
   for (std::int64_t key = 0; key < block.n_keys; key += kKvPageTokens) {
@@ -128,8 +144,8 @@ void attend_bf16(const KernelTable& kernels, const HeadBlock& block, float scale
     bf16_kernels.lay_out_keys(tile.keys, tile.stride_bytes, n_here, head_dim, keys);
     bf16_kernels.lay_out_values(tile.values, tile.stride_bytes, n_here, head_dim, values);
     note_visible(block, key, n_here, n, scratch.visible);
-    bf16_kernels.attend({q, keys, values, scratch.visible.data(), n, key_dim, value_dim, scale,
-                         scores, state.maxima, state.sums, state.out});
+    bf16_kernels.attend({q, q_stride, keys, values, scratch.visible.data(), n, key_dim, value_dim,
+                         scale, scores, state.maxima, state.sums, state.out});
   }
   for (std::int64_t i = 0; i < n; ++i) {
     bf16_kernels.finish(state.out + i * value_dim, state.sums + i * 16, head_dim,

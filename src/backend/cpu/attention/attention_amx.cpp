@@ -42,7 +42,7 @@ inline __attribute__((always_inline)) void begin_scores() {
 inline __attribute__((always_inline)) void score_step(const Bf16AttentionTile& t, const bf16* q,
                                                       std::int64_t d) {
   const bf16* keys = t.keys + d * kTokens;
-  _tile_loadd(4, q + d, 2 * t.key_dim);
+  _tile_loadd(4, q + d, 2 * t.q_stride);
   _tile_loadd(5, keys, 4 * kTokens);
   _tile_dpbf16ps(0, 4, 5);
   _tile_loadd(6, keys + 32, 4 * kTokens);
@@ -104,7 +104,7 @@ void attend(const Bf16AttentionTile& t) noexcept {
   for (std::int64_t first = 0, turn = 0; first < t.n_rows; first += kRows, turn ^= 1) {
     const std::int64_t n = t.n_rows - first < kRows ? t.n_rows - first : kRows;
     const bool has_next = first + kRows < t.n_rows;
-    const bf16* next = t.q + (first + kRows) * t.key_dim;
+    const bf16* next = t.q + (first + kRows) * t.q_stride;
     begin_scores();
     for (std::int64_t step = 0; step < n_steps; ++step) {
       if (has_next) score_step(t, next, 32 * step);
@@ -119,7 +119,8 @@ void attend(const Bf16AttentionTile& t) noexcept {
 
 }  // namespace
 
-constinit const Bf16Attention bf16_attention_amx = {lay_out_keys, lay_out_values, attend, finish};
+constinit const Bf16Attention bf16_attention_amx = {32,     true,  lay_out_keys, lay_out_values,
+                                                    attend, finish};
 
 }  // namespace qwenvl::cpu
 QWENVL_TARGET_END

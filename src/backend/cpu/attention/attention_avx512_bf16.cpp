@@ -28,19 +28,32 @@ constexpr int kM = 4;  // queries of a tile; queries, weights and results lie in
 #define QWENVL_EACH_ROW _Pragma("GCC unroll 4") for (int m = 0; m < kM; ++m)
 #define QWENVL_EACH_VECTOR _Pragma("GCC unroll 5") for (int v = 0; v < kVectors; ++v)
 
+// The queries of a tile; the last one stands for those that are not there.
+struct Queries {
+  Queries(const Bf16AttentionTile& t, std::int64_t first) {
+    QWENVL_EACH_ROW {
+      const std::int64_t row = first + m < t.n_rows ? first + m : t.n_rows - 1;
+      rows[m] = t.q + row * t.q_stride;
+    }
+  }
+  const bf16* rows[kM];
+};
+
 // scores [kM][64] = q · kᵀ.
-__attribute__((noinline)) void score_rows(const Bf16AttentionTile& t, const bf16* q,
+__attribute__((noinline)) void score_rows(const Bf16AttentionTile& t, const Queries& q,
                                           float* scores) {
   constexpr int kVectors = kTokens / 16;
   __m512 sum[kM][kVectors];
   QWENVL_EACH_ROW QWENVL_EACH_VECTOR sum[m][v] = _mm512_setzero_ps();
   const bf16* keys = t.keys;
+  const bf16* rows[kM];
+  QWENVL_EACH_ROW rows[m] = q.rows[m];
   const std::int64_t dim = t.key_dim;
   for (std::int64_t d = 0; d < dim; d += 2, keys += 2 * kTokens) {
     __m512bh key[kVectors];
     QWENVL_EACH_VECTOR key[v] = (__m512bh)_mm512_load_si512(keys + 32 * v);
     QWENVL_EACH_ROW {
-      const __m512bh x = (__m512bh)same_pair(q + m * dim + d);
+      const __m512bh x = (__m512bh)same_pair(rows[m] + d);
       QWENVL_EACH_VECTOR sum[m][v] = _mm512_dpbf16_ps(sum[m][v], x, key[v]);
     }
   }
@@ -76,20 +89,24 @@ void gather(const Bf16AttentionTile& t, const bf16* weights, float* out) {
   for (; d < t.value_dim; d += 16) gather_rows<1>(t, weights, d, out);
 }
 
+// The scores of the next queries are formed between the softmax of the last and their weighted
+// sums: of two steps that follow each other none waits for the other.
 void attend(const Bf16AttentionTile& t) noexcept {
-  bf16* weights = reinterpret_cast<bf16*>(t.scores + 16 * kTokens);  // [kM][64]
-  for (std::int64_t first = 0; first < t.n_rows; first += kM) {
+  float* scores[2] = {t.scores, t.scores + kM * kTokens};
+  bf16* weights = reinterpret_cast<bf16*>(t.scores + 2 * kM * kTokens);  // [kM][64]
+  score_rows(t, Queries(t, 0), scores[0]);
+  for (std::int64_t first = 0, turn = 0; first < t.n_rows; first += kM, turn ^= 1) {
     const std::int64_t n = t.n_rows - first < kM ? t.n_rows - first : kM;
-    score_rows(t, t.q + first * t.key_dim, t.scores);
-    softmax_rows(t, first, n, 0, kM, t.scores, weights);
+    softmax_rows(t, first, n, 0, kM, scores[turn], weights);
+    if (first + kM < t.n_rows) score_rows(t, Queries(t, first + kM), scores[turn ^ 1]);
     gather(t, weights, t.out + first * t.value_dim);
   }
 }
 
 }  // namespace
 
-constinit const Bf16Attention bf16_attention_avx512 = {lay_out_keys, lay_out_values, attend,
-                                                       finish};
+constinit const Bf16Attention bf16_attention_avx512 = {16,     false, lay_out_keys, lay_out_values,
+                                                       attend, finish};
 
 }  // namespace qwenvl::cpu
 QWENVL_TARGET_END
