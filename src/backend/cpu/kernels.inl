@@ -68,24 +68,24 @@ QWENVL_INLINE VecF load_vector(const fp16* p) {
 }
 
 // e^x = 2^n · p(r) to about one unit in the last place, |r| ≤ ln 2 / 2, p the Taylor series.
+constexpr float kRoundingMagic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer
+constexpr float kLog2E = 1.44269504f, kUpperLn2 = 0.693145752f, kLowerLn2 = 1.42860677e-6f;
+constexpr float kPowerOfE[] = {1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24,
+                               1.0f / 6,    0.5f,       1.0f,       1.0f};
+
 struct PowerOfE {
   VecF mantissa;    // p(r)
   VecI32 exponent;  // n, where a float has its exponent
 };
 
 QWENVL_INLINE PowerOfE power_of_e(VecF x) {
-  const VecF magic = splat(12582912.0f);  // 1.5 · 2^23: adding it rounds to an integer
-  const VecF n = (x * splat(1.44269504f) + magic) - magic;
-  VecF r = x - n * splat(0.693145752f);
-  r -= n * splat(1.42860677e-6f);
-  VecF p = splat(1.0f / 5040);
-  p = p * r + splat(1.0f / 720);
-  p = p * r + splat(1.0f / 120);
-  p = p * r + splat(1.0f / 24);
-  p = p * r + splat(1.0f / 6);
-  p = p * r + splat(0.5f);
-  p = p * r + splat(1.0f);
-  p = p * r + splat(1.0f);
+  const VecF magic = splat(kRoundingMagic);
+  const VecF n = (x * splat(kLog2E) + magic) - magic;
+  VecF r = x - n * splat(kUpperLn2);
+  r -= n * splat(kLowerLn2);
+  VecF p = splat(kPowerOfE[0]);
+  QWENVL_UNROLL
+  for (int k = 1; k < 8; ++k) p = p * r + splat(kPowerOfE[k]);
   return {p, __builtin_convertvector(n, VecI32) << 23};
 }
 
@@ -182,6 +182,12 @@ QWENVL_INLINE void store_n(T* p, const Lanes& x, std::int64_t n) {
   }
 }
 
+template <class T>
+QWENVL_INLINE void store_two(T* p, const Lanes& x, const Lanes& next) {
+  store_lanes(p, x);
+  store_lanes(p + kLanes, next);
+}
+
 QWENVL_INLINE void multiply_add(Lanes& sum, const Lanes& a, const Lanes& b) {
   QWENVL_UNROLL
   for (int p = 0; p < kParts; ++p) sum.part[p] += a.part[p] * b.part[p];
@@ -240,8 +246,14 @@ QWENVL_INLINE void for_products(std::int64_t n_rows, std::int64_t n, void* out,
                                 std::int64_t out_stride_bytes, Value value) {
   for (std::int64_t r = 0; r < n_rows; ++r) {
     T* to = reinterpret_cast<T*>(static_cast<std::byte*>(out) + r * out_stride_bytes);
-    for_lanes(n,
-              [&](std::int64_t i, std::int64_t m) { store_n(to + i, value(r, i, m, to + i), m); });
+    std::int64_t i = 0;
+    for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+      const Lanes first = value(r, i, kLanes, to + i);
+      store_two(to + i, first, value(r, i + kLanes, kLanes, to + i + kLanes));
+    }
+    for_lanes(n - i, [&](std::int64_t rest, std::int64_t m) {
+      store_n(to + i + rest, value(r, i + rest, m, to + i + rest), m);
+    });
   }
 }
 
@@ -280,9 +292,9 @@ void store_added(const float* products, std::int64_t stride, std::int64_t n_rows
 QWENVL_INLINE VecF silu_vector(VecF x) { return x / (splat(1.0f) + exp_vector(-x)); }
 
 template <class T>
-void store_gated(const float* gate, const float* up, std::int64_t stride, std::int64_t n_rows,
-                 const float* gate_bias, const float* up_bias, std::int64_t n, void* out,
-                 std::int64_t out_stride_bytes) noexcept {
+void store_gated_rows(const float* gate, const float* up, std::int64_t stride, std::int64_t n_rows,
+                      const float* gate_bias, const float* up_bias, std::int64_t n, void* out,
+                      std::int64_t out_stride_bytes) noexcept {
   for_products<T>(n_rows, n, out, out_stride_bytes,
                   [&](std::int64_t r, std::int64_t i, std::int64_t m, const T*) {
                     const Lanes g =
@@ -294,6 +306,38 @@ void store_gated(const float* gate, const float* up, std::int64_t stride, std::i
                     }
                     return u;
                   });
+}
+
+template <class T>
+void store_gated(const float* gate, const float* up, std::int64_t stride, std::int64_t n_rows,
+                 const float* gate_bias, const float* up_bias, std::int64_t n, void* out,
+                 std::int64_t out_stride_bytes) noexcept {
+#if defined(QWENVL_LANES_AVX512)
+  constexpr std::int64_t kRows = kTogether / 2;  // of two vectors each
+  if (std::is_same_v<T, bf16> && n == 2 * kLanes) {
+    for (; n_rows >= kRows; n_rows -= kRows) {
+      Together g, u;
+      QWENVL_EACH(i) {
+        g[i] = with_bias(gate + i / 2 * stride + i % 2 * kLanes,
+                         gate_bias ? gate_bias + i % 2 * kLanes : nullptr, kLanes)
+                   .part[0];
+        u[i] = with_bias(up + i / 2 * stride + i % 2 * kLanes,
+                         up_bias ? up_bias + i % 2 * kLanes : nullptr, kLanes)
+                   .part[0];
+      }
+      gate_each(g, u);
+      QWENVL_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        bf16* to = reinterpret_cast<bf16*>(static_cast<std::byte*>(out) + r * out_stride_bytes);
+        store_two(to, Lanes{{u[2 * r]}}, Lanes{{u[2 * r + 1]}});
+      }
+      gate += kRows * stride;
+      up += kRows * stride;
+      out = static_cast<std::byte*>(out) + kRows * out_stride_bytes;
+    }
+  }
+#endif
+  store_gated_rows<T>(gate, up, stride, n_rows, gate_bias, up_bias, n, out, out_stride_bytes);
 }
 
 template <class T>
@@ -336,28 +380,58 @@ void rms_norm(const void* x, const float* weight, float eps, std::int64_t n, voi
     multiply_add(squares, v, v);
   });
   const VecF scale = splat(1.0f / __builtin_sqrtf(total(squares) / static_cast<float>(n) + eps));
-  for_lanes(n, [&](std::int64_t i, std::int64_t m) {
+  const auto normed = [&](std::int64_t i, std::int64_t m) __attribute__((always_inline)) {
     Lanes v = load_n(in + i, m);
     const Lanes w = load_n(weight + i, m);
     for (int p = 0; p < kParts; ++p) v.part[p] = w.part[p] * round_vector<T>(v.part[p] * scale);
-    store_n(to + i, v, m);
+    return v;
+  };
+  std::int64_t i = 0;
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+    const Lanes first = normed(i, kLanes);
+    store_two(to + i, first, normed(i + kLanes, kLanes));
+  }
+  for_lanes(n - i, [&](std::int64_t rest, std::int64_t m) {
+    store_n(to + i + rest, normed(i + rest, m), m);
   });
+}
+
+struct Pair {
+  Lanes u, v;
+};
+
+template <class Step>
+QWENVL_INLINE Pair rotated(Pair x, const Lanes& cos, const Lanes& sin) {
+  for (int p = 0; p < kParts; ++p) {
+    const VecF cp = round_vector<Step>(cos.part[p]), sp = round_vector<Step>(sin.part[p]);
+    const VecF up = x.u.part[p], vp = x.v.part[p];
+    x.u.part[p] = round_vector<Step>(up * cp) - round_vector<Step>(vp * sp);
+    x.v.part[p] = round_vector<Step>(vp * cp) + round_vector<Step>(up * sp);
+  }
+  return x;
 }
 
 template <class T, class Step>
 QWENVL_INLINE void rope_head(T* x, std::int64_t half, const float* cos, const float* sin) {
-  for_lanes(half, [&](std::int64_t i, std::int64_t m) {
-    const Lanes c = load_n(cos + i, m), s = load_n(sin + i, m);
-    Lanes u = load_n(x + i, m), v = load_n(x + half + i, m);
-    for (int p = 0; p < kParts; ++p) {
-      const VecF cp = round_vector<Step>(c.part[p]), sp = round_vector<Step>(s.part[p]);
-      const VecF up = u.part[p], vp = v.part[p];
-      u.part[p] = round_vector<Step>(up * cp) - round_vector<Step>(vp * sp);
-      v.part[p] = round_vector<Step>(vp * cp) + round_vector<Step>(up * sp);
-    }
-    store_n(x + i, u, m);
-    store_n(x + half + i, v, m);
-  });
+  const auto rotate = [&](std::int64_t i, std::int64_t m, const Pair& from)
+      __attribute__((always_inline)) {
+    const Pair to = rotated<Step>(from, load_n(cos + i, m), load_n(sin + i, m));
+    store_n(x + i, to.u, m);
+    store_n(x + half + i, to.v, m);
+  };
+  const auto load = [&](std::int64_t i, std::int64_t m) __attribute__((always_inline)) {
+    return Pair{load_n(x + i, m), load_n(x + half + i, m)};
+  };
+  const std::int64_t rest = half % kLanes, whole = half - rest;
+  if (rest == 0 || half < kLanes) {
+    for_lanes(half, [&](std::int64_t i, std::int64_t m) { rotate(i, m, load(i, m)); });
+    return;
+  }
+  // The last whole group overlaps the one before, and is read before that is written: part of a
+  // vector, stored, would hold up the loads of what lies beside it.
+  const Pair last = load(half - kLanes, kLanes);
+  for (std::int64_t i = 0; i < whole; i += kLanes) rotate(i, kLanes, load(i, kLanes));
+  rotate(half - kLanes, kLanes, last);
 }
 
 template <class T>

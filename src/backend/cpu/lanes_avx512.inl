@@ -24,6 +24,28 @@ QWENVL_INLINE VecF rounded_to_bf16(VecF x) {
   return VecF(_mm512_castsi512_ps(_mm512_and_si512(rounded_to_upper_half(x), upper)));
 }
 
+// The same of numbers that go on being computed with: a NaN stays one, whichever. Without masks,
+// of which fewer are made in a cycle than of other results.
+QWENVL_INLINE VecF rounded_in_passing(VecF x) {
+  const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xffff0000));
+  // No NaN is so large that rounding up would make a number of it.
+  const __m512i bits = _mm512_min_epu32(
+      _mm512_min_epi32(_mm512_castps_si512(__m512(x)), _mm512_set1_epi32(0x7fff0000)), upper);
+  const __m512i is_odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i half = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+  return VecF(_mm512_castsi512_ps(_mm512_and_si512(_mm512_add_epi32(half, is_odd), upper)));
+}
+
+// 32 numbers in one store.
+QWENVL_INLINE void store_two(bf16* p, const Lanes& x, const Lanes& next) {
+  const __m512i upper_halves = _mm512_add_epi16(
+      _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28, 26,
+                       24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0),
+      _mm512_set1_epi16(1));
+  _mm512_storeu_si512(p, _mm512_permutex2var_epi16(rounded_to_upper_half(x.part[0]), upper_halves,
+                                                   rounded_to_upper_half(next.part[0])));
+}
+
 // ---- parts of vectors ------------------------------------------------------------------------
 
 QWENVL_INLINE __mmask16 first_lanes(std::int64_t n) {
@@ -65,4 +87,47 @@ QWENVL_INLINE VecF exp_vector(VecF x) {
       is_not_tiny, _mm512_castps_si512(__m512(e.mantissa)), __m512i(e.exponent));
   const __m512 infinity = _mm512_set1_ps(__builtin_inff());
   return VecF(_mm512_mask_mov_ps(_mm512_castsi512_ps(scaled), is_huge, infinity));
+}
+
+// ---- silu of bf16, several vectors side by side ------------------------------------------------
+
+// One vector takes fifty instructions that wait for each other, and a processor looks ahead at some
+// two hundred. Eight vectors that go through each step together leave it work meanwhile.
+constexpr int kTogether = 8;
+using Together = VecF[kTogether];
+
+#define QWENVL_EACH(i) QWENVL_UNROLL for (int i = 0; i < kTogether; ++i)
+
+QWENVL_INLINE void round_each(Together& x) { QWENVL_EACH(i) x[i] = rounded_in_passing(x[i]); }
+
+// x / (1 + e^-x) of numbers that are rounded to bf16, with the steps of power_of_e. What e^100 and
+// e^-100 become, infinity and nothing beside 1, is what is taken for all that lies beyond; no such
+// number lies between 88.7, where the generic exp ends, and the end of floats.
+QWENVL_INLINE void silu_each(Together& x) {
+  const VecF magic = splat(kRoundingMagic);
+  Together r, n, p;
+  // In this order NaN stays.
+  QWENVL_EACH(i) r[i] = VecF(_mm512_max_ps(_mm512_set1_ps(-100.0f), __m512(-x[i])));
+  QWENVL_EACH(i) r[i] = VecF(_mm512_min_ps(_mm512_set1_ps(100.0f), __m512(r[i])));
+  QWENVL_EACH(i) n[i] = r[i] * splat(kLog2E) + magic;
+  QWENVL_EACH(i) n[i] = n[i] - magic;
+  QWENVL_EACH(i) r[i] -= n[i] * splat(kUpperLn2);
+  QWENVL_EACH(i) r[i] -= n[i] * splat(kLowerLn2);
+  QWENVL_EACH(i) p[i] = splat(kPowerOfE[0]) * r[i] + splat(kPowerOfE[1]);
+  QWENVL_UNROLL
+  for (int k = 2; k < 8; ++k) {
+    QWENVL_EACH(i) p[i] = p[i] * r[i] + splat(kPowerOfE[k]);
+  }
+  QWENVL_EACH(i) p[i] = VecF(_mm512_scalef_ps(__m512(p[i]), __m512(n[i])));
+  QWENVL_EACH(i) p[i] = splat(1.0f) + p[i];
+  QWENVL_EACH(i) x[i] = x[i] / p[i];
+}
+
+// up = round(silu(round(gate))) · round(up).
+QWENVL_INLINE void gate_each(Together& gate, Together& up) {
+  round_each(gate);
+  silu_each(gate);
+  round_each(gate);
+  round_each(up);
+  QWENVL_EACH(i) up[i] = gate[i] * up[i];
 }
