@@ -31,8 +31,9 @@ constexpr std::uint32_t kNoCall = 1;  // no gate value of a call: nobody inside,
 
 // Between two verbs of a step a few microseconds pass: waiting them out is cheaper than sleeping.
 constexpr std::chrono::microseconds kSpinTime{30};
-// Chunks per thread: small enough that an unlucky thread delays the end by little.
-constexpr std::int64_t kChunksPerThread = 16;
+// A thread takes this part of what is left at once: few requests at first, and at the end pieces so
+// small that nobody waits long for the last one.
+constexpr std::int64_t kPartTaken = 8;
 
 void pause_briefly() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -83,37 +84,62 @@ struct ThreadPool::State {
 
   // The current call; written before the gate opens, read only inside it.
   const std::function<void(std::int64_t, int)>* body = nullptr;
-  std::int64_t n = 0;
-  std::int64_t chunk = 1;
   std::mutex error_mutex;
   std::exception_ptr error;
 
-  alignas(64) std::atomic<std::int64_t> next{0};
+  // Each thread's part of the indices. Loops over the same rows thus give a thread the same rows,
+  // which still lie in its own cache; a thread that is done helps the others.
+  struct alignas(64) Range {
+    std::atomic<std::int64_t> next{0};
+    std::int64_t end = 0;
+  };
+  std::vector<Range> ranges;
+
   alignas(64) std::atomic<std::uint32_t> gate{0};
   alignas(64) std::atomic<std::uint32_t> finished{0};  // gate value of the last call left by all
   std::atomic<bool> stopping{false};
 
+  void share_out(std::int64_t n);
   void work(int thread);
+  void work_on(Range& range, int thread);
   void run_worker(int thread);
   void leave();
   void wait_for_workers();
   void stop();
 };
 
-// Takes chunks until none is left. After a throw the rest is abandoned.
+void ThreadPool::State::share_out(std::int64_t n) {
+  const std::int64_t n_threads = static_cast<std::int64_t>(ranges.size());
+  const std::int64_t each = n / n_threads, more = n % n_threads;
+  std::int64_t begin = 0;
+  for (std::int64_t i = 0; i < n_threads; ++i) {
+    Range& range = ranges[static_cast<std::size_t>(i)];
+    range.next.store(begin, std::memory_order_relaxed);
+    begin += each + (i < more);
+    range.end = begin;
+  }
+}
+
+void ThreadPool::State::work_on(Range& range, int thread) {
+  std::int64_t begin = range.next.load(std::memory_order_relaxed);
+  while (begin < range.end) {
+    const std::int64_t end = begin + std::max<std::int64_t>(1, (range.end - begin) / kPartTaken);
+    if (!range.next.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
+    for (std::int64_t i = begin; i < end; ++i) (*body)(i, thread);
+    begin = range.next.load(std::memory_order_relaxed);
+  }
+}
+
+// Takes chunks until none is left, its own first. After a throw the rest is abandoned.
 void ThreadPool::State::work(int thread) {
   const InsideScope scope(this, thread);
+  const std::size_t n = ranges.size(), own = static_cast<std::size_t>(thread);
   try {
-    for (;;) {
-      const std::int64_t begin = next.fetch_add(chunk, std::memory_order_relaxed);
-      if (begin >= n) return;
-      const std::int64_t end = std::min(begin + chunk, n);
-      for (std::int64_t i = begin; i < end; ++i) (*body)(i, thread);
-    }
+    for (std::size_t i = 0; i < n; ++i) work_on(ranges[(own + i) % n], thread);
   } catch (...) {
     const std::lock_guard lock(error_mutex);
     if (!error) error = std::current_exception();
-    next.store(n, std::memory_order_relaxed);
+    for (Range& range : ranges) range.next.store(range.end, std::memory_order_relaxed);
   }
 }
 
@@ -172,6 +198,7 @@ ThreadPool::ThreadPool(int n_threads) {
   state_ = std::make_unique<State>();
   // More threads than cores: one that spins would keep one that works from running.
   state_->may_spin = n_threads <= available_cores();
+  state_->ranges = std::vector<State::Range>(static_cast<std::size_t>(n_threads));
   state_->workers.reserve(static_cast<std::size_t>(n_threads) - 1);
   try {
     for (int thread = 1; thread < n_threads; ++thread) {
@@ -202,9 +229,7 @@ void ThreadPool::parallel_for(std::int64_t n,
     return;
   }
   state.body = &body;
-  state.n = n;
-  state.chunk = std::max<std::int64_t>(1, n / (n_threads() * kChunksPerThread));
-  state.next.store(0, std::memory_order_relaxed);
+  state.share_out(n);
   state.finished.store(kNoCall, std::memory_order_relaxed);
   const std::uint32_t call = (state.gate.load(std::memory_order_relaxed) & ~kOpen) + kOneCall;
   state.gate.store(call | kOpen, std::memory_order_release);
