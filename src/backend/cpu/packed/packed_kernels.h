@@ -15,9 +15,11 @@ struct PackedProduct {
   // Quantised activations, rows up to a multiple of 16 readable: [m, k], or for kernels that take
   // tiles [m / 16][k / 64][16][64].
   const std::int8_t* a;
-  const float* a_scales;         // [m, n_scales]
-  const std::int32_t* a_sums;    // [m, k / 32]
-  const std::int32_t* a_totals;  // [m, n_scales], of as many activations as have a scale
+  const float* a_scales;       // [m, n_scales]
+  const std::int32_t* a_sums;  // [m, k / 32]
+  // [m, n_scales]: −128 · the sum of as many activations as have a scale. Sums with bytes of W
+  // that are 128 too large start from it.
+  const std::int32_t* a_starts;
   std::int64_t m;
   std::int64_t k;         // padded to whole blocks
   std::int64_t n_scales;  // 1, or k / 128
@@ -25,6 +27,9 @@ struct PackedProduct {
   const std::byte* panels;
   std::int64_t panel_bytes;
   std::int64_t n_panels;
+  // Weights to fetch into the cache meanwhile; 64-byte aligned, may be none.
+  const std::byte* next;
+  std::int64_t next_bytes;
   float* c;              // [n_panels][m, 32], 64-byte aligned; with tiles rows up to a multiple
                          // of 32 are writable
   std::int64_t c_panel;  // numbers from one panel's results to the next one's
@@ -40,11 +45,15 @@ struct PackedKernels {
                    float* scales, std::int32_t* sums) noexcept;
   void (*multiply)(const PackedProduct& p) noexcept;
   // quantise of rows of bf16; 64 numbers and the next 64 begin `step` bytes from each other in q.
-  // Null: rows are widened first.
+  // Also the starts of a row's sums; its sums only where is_grouped. Null: rows are widened first.
   void (*quantise_bf16)(const bf16* x, std::int64_t n_in, bool is_grouped, std::int8_t* q,
-                        std::int64_t step, float* scales, std::int32_t* sums) noexcept = nullptr;
+                        std::int64_t step, float* scales, std::int32_t* sums,
+                        std::int32_t* starts) noexcept = nullptr;
   // Whether multiply wants the activations of m rows as tiles; null: never.
   bool (*takes_tiles)(std::int64_t m) noexcept = nullptr;
+  // Rows of x after which products with int8 are best taken away; 0: as many as stay in the
+  // second-level cache.
+  std::int64_t int8_rows_at_once = 0;
 };
 
 extern const PackedKernels packed_portable;

@@ -8,15 +8,21 @@
 namespace qwenvl::cpu {
 namespace {
 
-constexpr std::int64_t kRowsAtOnce = 512;             // quantised before they are multiplied
+constexpr std::int64_t kRowsAtOnce = 1536;            // quantised before they are multiplied
 constexpr std::int64_t kTileRowsBytes = 900 << 10;    // of them where whole rows of tiles are read
 constexpr std::int64_t kPanelsPerTask = 4;            // with many rows
 constexpr std::int64_t kActivationBytes = 384 << 10;  // stay in the second-level cache
+// Fewest rows of a group that its thread keeps, and of its parts; they begin at whole blocks of all
+// kernels.
+constexpr std::int64_t kRowsPerGroup = 256, kRowsOfPart = 144, kRowsTogether = 24;
 constexpr std::int64_t kFloat = sizeof(float);
 
+std::int64_t bytes_between_rows(const Tensor& x) {
+  return x.row_stride * static_cast<std::int64_t>(size_of(x.type));
+}
+
 std::byte* row_of(const Tensor& x, std::int64_t i) {
-  return static_cast<std::byte*>(x.data) +
-         i * x.row_stride * static_cast<std::int64_t>(size_of(x.type));
+  return static_cast<std::byte*>(x.data) + i * bytes_between_rows(x);
 }
 
 // Where the results of a panel go.
@@ -69,7 +75,7 @@ PackedLinear::Room PackedLinear::room_for(std::int64_t m, const Weight& w,
       reinterpret_cast<std::int8_t*>(memory.numbers.floats((m + 15) / 16 * 16 * room.k / kFloat));
   room.scales = memory.scales.floats(m * (2 * room.n_scales + n_sums));
   room.sums = reinterpret_cast<std::int32_t*>(room.scales + m * room.n_scales);
-  room.totals = room.sums + m * n_sums;
+  room.starts = room.sums + m * n_sums;
   return room;
 }
 
@@ -78,7 +84,7 @@ PackedProduct PackedLinear::product_of(const Room& room) {
   p.a = room.q;
   p.a_scales = room.scales;
   p.a_sums = room.sums;
-  p.a_totals = room.totals;
+  p.a_starts = room.starts;
   p.m = room.m;
   p.k = room.k;
   p.n_scales = room.n_scales;
@@ -97,22 +103,23 @@ void PackedLinear::quantise_row(const Room& room, std::int64_t t, std::int64_t f
   const std::int64_t step = room.is_tiled ? 16 * 64 : 64;
   float* scales = room.scales + t * room.n_scales + first_block;
   std::int32_t* sums = room.sums + t * n_sums + first_block * (kBlock / kSubGroup);
+  std::int32_t* starts = room.starts + t * room.n_scales + first_block;
   if (type == DType::bf16 && kernels_.packed->quantise_bf16) {
     kernels_.packed->quantise_bf16(reinterpret_cast<const bf16*>(row), n, room.is_grouped, q, step,
-                                   scales, sums);
-  } else {
-    float* wide = scratch.row.floats(n + padded / kFloat);
-    std::int8_t* bytes = room.is_tiled ? reinterpret_cast<std::int8_t*>(wide + n) : q;
-    rows(type).widen(row, n, wide);
-    kernels_.packed->quantise(wide, n, room.is_grouped, bytes, scales, sums);
-    for (std::int64_t i = 0; room.is_tiled && i < padded / 64; ++i) {
-      std::memcpy(q + i * step, bytes + i * 64, 64);
-    }
+                                   scales, sums, starts);
+    return;
+  }
+  float* wide = scratch.row.floats(n + padded / kFloat);
+  std::int8_t* bytes = room.is_tiled ? reinterpret_cast<std::int8_t*>(wide + n) : q;
+  rows(type).widen(row, n, wide);
+  kernels_.packed->quantise(wide, n, room.is_grouped, bytes, scales, sums);
+  for (std::int64_t i = 0; room.is_tiled && i < padded / 64; ++i) {
+    std::memcpy(q + i * step, bytes + i * 64, 64);
   }
   const std::int64_t n_scales = room.is_grouped ? padded / kBlock : 1;
   for (std::int64_t i = 0; i < n_scales; ++i) {
     const std::int32_t* from = sums + i * per_scale;
-    room.totals[t * room.n_scales + first_block + i] = std::accumulate(from, from + per_scale, 0);
+    starts[i] = -128 * std::accumulate(from, from + per_scale, 0);
   }
 }
 
@@ -144,8 +151,8 @@ std::int64_t PackedLinear::panels_per_task(std::int64_t panels, std::int64_t m) 
 }
 
 // Rows that are quantised before they are multiplied, at most. Tiles of int8 go over whole rows
-// again for each panel, so they stay in the second-level cache; those of other packings take a piece
-// of each row at a time.
+// again for each panel, so they stay in the second-level cache; those of other packings take a
+// piece of each row at a time.
 std::int64_t PackedLinear::most_rows(std::int64_t n_rows, const Weight& w) const {
   std::int64_t most = kRowsAtOnce;
   if (w.packing == Packing::int8 && takes_tiles(n_rows)) {
@@ -165,50 +172,104 @@ std::int64_t PackedLinear::rows_per_part(std::int64_t n_rows, const Weight& w) c
 
 // Rows of x that a task's panels go over before the next rows. Kernels with tiles take a piece of
 // each row at a time and so need no limit, and int4 panels are expanded for each block of rows;
-// else what is in use must stay in the second-level cache.
+// others say how many rows they take at once, or else what is in use must stay in the second-level
+// cache.
 std::int64_t PackedLinear::rows_at_once(const PackedProduct& p, Packing packing) const {
   if (packing == Packing::int4 || takes_tiles(p.m)) return p.m;
-  return std::min(p.m, std::max<std::int64_t>(64, kActivationBytes / p.k / 32 * 32));
+  const std::int64_t few = kernels_.packed->int8_rows_at_once;
+  return few > 0 ? few : std::max<std::int64_t>(64, kActivationBytes / p.k / 32 * 32);
 }
 
-// Rows [first_row, first_row + n_rows) of x times some panels of w. Products that wait for each
-// other lie side by side in the scratch memory: `part` 0 or 1.
+// Groups of rows that all panels go over before the next group. Each thread has its own, if they
+// have enough rows for reading the weights again: activations then stay in its cache from one
+// product to the next.
+std::int64_t PackedLinear::row_groups(const PackedProduct& p, Packing packing) const {
+  if (packing == Packing::int4 || takes_tiles(p.m)) return 1;
+  return std::clamp<std::int64_t>(p.m / kRowsPerGroup, 1, pool_.n_threads());
+}
+
+// Part i of n about equal ones of some rows.
+PackedLinear::Rows PackedLinear::part_of(Rows rows, std::int64_t i, std::int64_t n) {
+  const auto begin = [&](std::int64_t part) {
+    const std::int64_t offset = (rows.end - rows.begin) * part / n;
+    return part == n ? rows.end : rows.begin + offset / kRowsTogether * kRowsTogether;
+  };
+  return {begin(i), begin(i + 1)};
+}
+
+// body(panels, group of rows, part of the group, thread) for everything of panels that come in
+// n_tasks tasks: all of a group before the next, and the parts of a group one after the other while
+// the panels are in the cache. A thread that is done then waits for no more than a part.
+template <class Body>
+void PackedLinear::for_tasks(const PackedProduct& x, Packing packing, std::int64_t n_tasks,
+                             const Body& body) {
+  const std::int64_t n_groups = row_groups(x, packing);
+  const std::int64_t n_parts =
+      n_groups == 1 ? 1 : std::max<std::int64_t>(1, x.m / n_groups / kRowsOfPart);
+  pool_.parallel_for(n_groups * n_tasks * n_parts, [&](std::int64_t i, int thread) {
+    const Rows group = part_of({0, x.m}, i / (n_tasks * n_parts), n_groups);
+    body(i / n_parts % n_tasks, group, part_of(group, i % n_parts, n_parts),
+         scratch_[static_cast<std::size_t>(thread)]);
+  });
+}
+
+// body(some of the rows) block by block; a short rest goes with the last block.
+template <class Body>
+void PackedLinear::for_row_blocks(const PackedProduct& x, Packing packing, Rows rows,
+                                  const Body& body) {
+  const std::int64_t block = rows_at_once(x, packing);
+  for (std::int64_t t = rows.begin; t < rows.end;) {
+    const std::int64_t left = rows.end - t, n = left < block + block / 2 ? left : block;
+    body(Rows{t, t + n});
+    t += n;
+  }
+}
+
+// Some rows of x, part of all that the panels go over, times some panels of w. Products that wait
+// for each other lie side by side in the scratch memory: `part` 0 or 1.
 PackedProduct PackedLinear::product_of(const PackedProduct& x, const Weight& w,
-                                       std::int64_t first_panel, std::int64_t n_panels,
-                                       std::int64_t first_row, std::int64_t n_rows,
-                                       Scratch& scratch, int part) const {
+                                       std::int64_t first_panel, std::int64_t n_panels, Rows rows,
+                                       Rows all, Scratch& scratch, int part) const {
+  const std::int64_t first_row = rows.begin, n_rows = rows.end - rows.begin;
   PackedProduct p = x;
   p.m = n_rows;
   p.a += first_row * x.k;
   p.a_scales += first_row * x.n_scales;
   p.a_sums += first_row * (x.k / kSubGroup);
-  p.a_totals += first_row * x.n_scales;
+  p.a_starts += first_row * x.n_scales;
   p.packing = w.packing;
   p.panel_bytes = panel_bytes(w.packing, w.n_in);
   p.panels = static_cast<const std::byte*>(w.data) + first_panel * p.panel_bytes;
   p.n_panels = n_panels;
+  // The panels that follow, in equal parts for each block of rows.
+  const std::int64_t n_next =
+      std::min(n_panels, qwenvl::n_panels(w.n_out) - first_panel - n_panels);
+  const auto part_of = [&](std::int64_t row) {
+    return n_next * p.panel_bytes * (row - all.begin) / (all.end - all.begin) / 64 * 64;
+  };
+  p.next = p.panels + n_panels * p.panel_bytes + part_of(rows.begin);
+  p.next_bytes = part_of(rows.end) - part_of(rows.begin);
   p.c_panel = (takes_tiles(x.m) ? (n_rows + 31) / 32 * 32 : n_rows) * kPanelRows;
   p.c = scratch.products.floats(2 * n_panels * p.c_panel) + part * n_panels * p.c_panel;
   p.scratch = reinterpret_cast<std::byte*>(scratch.expanded.floats(kPackedScratchBytes / kFloat));
   return p;
 }
 
-void PackedLinear::run_task(const PackedProduct& x, const Task& task, const Tensor& out,
-                            Scratch& scratch) {
+void PackedLinear::run_task(const PackedProduct& x, const Task& task, Rows group, Rows part,
+                            const Tensor& out, Scratch& scratch) {
   const Weight& w = *task.part->weight;
   const auto store =
       task.part->sum.data ? rows(out.type).store_added : rows(out.type).store_products;
-  const std::int64_t block = rows_at_once(x, w.packing);
-  for (std::int64_t t = 0; t < x.m; t += block) {
-    const Tensor to = out.slice_rows(t, std::min(block, x.m - t));
-    const PackedProduct p = product_of(x, w, task.first, task.n, t, to.rows(), scratch, 0);
+  const std::int64_t stride = bytes_between_rows(out);
+  for_row_blocks(x, w.packing, part, [&](Rows some) {
+    const PackedProduct p = product_of(x, w, task.first, task.n, some, group, scratch, 0);
     kernels_.packed->multiply(p);
     for (std::int64_t i = 0; i < task.n; ++i) {
       const std::int64_t panel = task.first + i;
       store(p.c + i * p.c_panel, kPanelRows, p.m, bias_of(*task.part, panel), width_of(w, panel),
-            columns_of(to, panel), to.row_stride * static_cast<std::int64_t>(size_of(to.type)));
+            columns_of(out, panel) + some.begin * stride, stride);
     }
-  }
+  });
 }
 
 std::vector<PackedLinear::Task> PackedLinear::tasks_of(std::span<const LinearPart> parts,
@@ -228,11 +289,12 @@ std::vector<PackedLinear::Task> PackedLinear::tasks_of(std::span<const LinearPar
 
 void PackedLinear::run_tasks(const PackedProduct& x, std::span<const Task> tasks,
                              std::int64_t first_row) {
-  pool_.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t i, int thread) {
-    const Task& task = tasks[static_cast<std::size_t>(i)];
-    const Tensor& out = task.part->sum.data ? task.part->sum : task.part->out;
-    run_task(x, task, out.slice_rows(first_row, x.m), scratch_[static_cast<std::size_t>(thread)]);
-  });
+  for_tasks(x, tasks[0].part->weight->packing, static_cast<std::int64_t>(tasks.size()),
+            [&](std::int64_t i, Rows group, Rows part, Scratch& scratch) {
+              const Task& task = tasks[static_cast<std::size_t>(i)];
+              const Tensor& out = task.part->sum.data ? task.part->sum : task.part->out;
+              run_task(x, task, group, part, out.slice_rows(first_row, x.m), scratch);
+            });
 }
 
 void PackedLinear::linears(const LinearInput& input, std::span<const LinearPart> parts) {
@@ -250,24 +312,22 @@ void PackedLinear::linears(const LinearInput& input, std::span<const LinearPart>
 // The same panels of both, so that silu(gate) · up is formed where the products still are. out
 // begins at the first of the task's panels.
 void PackedLinear::store_gated_task(const PackedProduct& x, const LinearPart& gate,
-                                    const LinearPart& up, const Task& panels, const Tensor& out,
-                                    Scratch& scratch) {
+                                    const LinearPart& up, const Task& panels, Rows group, Rows part,
+                                    const Tensor& out, Scratch& scratch) {
   const Weight& w = *gate.weight;
-  const std::int64_t block = rows_at_once(x, w.packing);
-  for (std::int64_t t = 0; t < x.m; t += block) {
-    const Tensor to = out.slice_rows(t, std::min(block, x.m - t));
-    const std::int64_t first = panels.first;
-    const PackedProduct g = product_of(x, w, first, panels.n, t, to.rows(), scratch, 0);
-    const PackedProduct u = product_of(x, *up.weight, first, panels.n, t, to.rows(), scratch, 1);
+  const std::int64_t first = panels.first, stride = bytes_between_rows(out);
+  for_row_blocks(x, w.packing, part, [&](Rows some) {
+    const PackedProduct g = product_of(x, w, first, panels.n, some, group, scratch, 0);
+    const PackedProduct u = product_of(x, *up.weight, first, panels.n, some, group, scratch, 1);
     kernels_.packed->multiply(g);
     kernels_.packed->multiply(u);
     for (std::int64_t i = 0; i < panels.n; ++i) {
-      rows(to.type).store_gated(g.c + i * g.c_panel, u.c + i * u.c_panel, kPanelRows, to.rows(),
-                                bias_of(gate, first + i), bias_of(up, first + i),
-                                width_of(w, first + i), columns_of(to, i),
-                                to.row_stride * static_cast<std::int64_t>(size_of(to.type)));
+      rows(out.type).store_gated(g.c + i * g.c_panel, u.c + i * u.c_panel, kPanelRows, g.m,
+                                 bias_of(gate, first + i), bias_of(up, first + i),
+                                 width_of(w, first + i), columns_of(out, i) + some.begin * stride,
+                                 stride);
     }
-  }
+  });
 }
 
 void PackedLinear::gated_linear(const LinearInput& input, const LinearPart& gate,
@@ -279,13 +339,14 @@ void PackedLinear::gated_linear(const LinearInput& input, const LinearPart& gate
     const Tensor out = gate.out.slice_rows(begin, std::min(at_once, n_rows - begin));
     const PackedProduct quantised = quantise(input, begin, out.rows(), w);
     const std::int64_t per_task = panels_per_task(panels, quantised.m) / 2;
-    pool_.parallel_for((panels + per_task - 1) / per_task, [&](std::int64_t i, int thread) {
-      const Task task{&gate, i * per_task, std::min(per_task, panels - i * per_task)};
-      const std::int64_t first = task.first * kPanelRows;
-      store_gated_task(quantised, gate, up, task,
-                       out.slice_columns(first, std::min(task.n * kPanelRows, w.n_out - first)),
-                       scratch_[static_cast<std::size_t>(thread)]);
-    });
+    for_tasks(quantised, w.packing, (panels + per_task - 1) / per_task,
+              [&](std::int64_t i, Rows group, Rows part, Scratch& scratch) {
+                const Task task{&gate, i * per_task, std::min(per_task, panels - i * per_task)};
+                const std::int64_t first = task.first * kPanelRows,
+                                   n = std::min(task.n * kPanelRows, w.n_out - first);
+                store_gated_task(quantised, gate, up, task, group, part,
+                                 out.slice_columns(first, n), scratch);
+              });
   }
 }
 
@@ -319,7 +380,8 @@ void PackedLinear::gate_into(const PackedProduct& x, const LinearPart& gate, con
     for (std::int64_t panel = first; panel < last; panel += step) {
       const Task some{&gate, panel, std::min(step, last - panel)};
       const std::int64_t column = (panel - first) * kPanelRows;
-      store_gated_task(x, gate, up, some, gated.slice_columns(column, width - column), scratch);
+      store_gated_task(x, gate, up, some, {0, x.m}, {0, x.m},
+                       gated.slice_columns(column, width - column), scratch);
     }
     for (std::int64_t t = 0; t < x.m; ++t) {
       quantise_row(room, t, first * kPanelRows / kBlock, row_of(gated, t), type, width, scratch);

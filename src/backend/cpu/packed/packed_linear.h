@@ -41,6 +41,9 @@ class PackedLinear {
     const LinearPart* part;
     std::int64_t first, n;  // panels
   };
+  struct Rows {
+    std::int64_t begin, end;
+  };
   // What one thread needs besides its inputs.
   struct Scratch {
     FloatBuffer normed, row, expanded, products, gated;
@@ -52,7 +55,7 @@ class PackedLinear {
   struct Room {
     std::int8_t* q;
     float* scales;
-    std::int32_t *sums, *totals;
+    std::int32_t *sums, *starts;
     std::int64_t m, k, n_scales;
     bool is_grouped, is_tiled;
   };
@@ -69,14 +72,22 @@ class PackedLinear {
   std::int64_t most_rows(std::int64_t n_rows, const Weight& w) const;
   std::int64_t rows_per_part(std::int64_t n_rows, const Weight& w) const;
   std::int64_t rows_at_once(const PackedProduct& p, Packing packing) const;
+  std::int64_t row_groups(const PackedProduct& p, Packing packing) const;
+  static Rows part_of(Rows rows, std::int64_t i, std::int64_t n);
+  template <class Body>
+  void for_tasks(const PackedProduct& x, Packing packing, std::int64_t n_tasks, const Body& body);
+  template <class Body>
+  void for_row_blocks(const PackedProduct& x, Packing packing, Rows rows, const Body& body);
   PackedProduct product_of(const PackedProduct& x, const Weight& w, std::int64_t first_panel,
-                           std::int64_t n_panels, std::int64_t first_row, std::int64_t n_rows,
-                           Scratch& scratch, int part) const;
-  void run_task(const PackedProduct& x, const Task& task, const Tensor& out, Scratch& scratch);
+                           std::int64_t n_panels, Rows rows, Rows all, Scratch& scratch,
+                           int part) const;
+  void run_task(const PackedProduct& x, const Task& task, Rows group, Rows part, const Tensor& out,
+                Scratch& scratch);
   std::vector<Task> tasks_of(std::span<const LinearPart> parts, std::int64_t m) const;
   void run_tasks(const PackedProduct& x, std::span<const Task> tasks, std::int64_t first_row);
   void store_gated_task(const PackedProduct& x, const LinearPart& gate, const LinearPart& up,
-                        const Task& panels, const Tensor& out, Scratch& scratch);
+                        const Task& panels, Rows group, Rows part, const Tensor& out,
+                        Scratch& scratch);
   void gate_into(const PackedProduct& x, const LinearPart& gate, const LinearPart& up, DType type,
                  const Room& room);
   std::int64_t gated_panels_per_task(std::int64_t panels, std::int64_t m) const;

@@ -63,23 +63,31 @@ inline __attribute__((always_inline)) __m512i bytes_of(const __m512i (&x)[4]) {
   return _mm512_permutexvar_epi32(order, pairs);
 }
 
-// Sums of the first and of the last 32 of 64 bytes.
-inline __attribute__((always_inline)) void add_up(__m512i bytes, std::int32_t* sums) {
-  const __m512i unsigned_bytes = _mm512_xor_si512(bytes, _mm512_set1_epi8(-128));
-  const __m512i eights = _mm512_sad_epu8(unsigned_bytes, _mm512_setzero_si512());
+// Eight sums of 8 bytes each, all of the bytes 128 larger.
+inline __attribute__((always_inline)) __m512i sums_of_eight(__m512i bytes) {
+  return _mm512_sad_epu8(_mm512_xor_si512(bytes, _mm512_set1_epi8(-128)), _mm512_setzero_si512());
+}
+
+// Sums of the first and of the last 32 of 64 bytes; returns both together.
+inline __attribute__((always_inline)) std::int32_t add_up(__m512i bytes, std::int32_t* sums) {
+  const __m512i eights = sums_of_eight(bytes);
   const __m512i sixteens = _mm512_add_epi64(eights, _mm512_unpackhi_epi64(eights, eights));
   const __m512i halves =
       _mm512_add_epi64(sixteens, _mm512_shuffle_i64x2(sixteens, sixteens, 0b10110001));
   sums[0] = _mm512_cvtsi512_si32(halves) - 32 * 128;
   sums[1] = _mm_cvtsi128_si32(_mm512_extracti32x4_epi32(halves, 2)) - 32 * 128;
+  return sums[0] + sums[1];
 }
 
 // The sizes of bf16 numbers are in the order of their bits without the sign, infinity and NaN
 // behind all others.
-void quantise_bf16(const bf16* x, std::int64_t n_in, bool is_grouped, std::int8_t* q,
-                   std::int64_t step, float* scales, std::int32_t* sums) noexcept {
+template <bool kGrouped>
+inline __attribute__((always_inline)) void quantise_groups(const bf16* x, std::int64_t n_in,
+                                                           std::int8_t* q, std::int64_t step,
+                                                           float* scales, std::int32_t* sums,
+                                                           std::int32_t* starts) {
   const std::int64_t padded = (n_in + kBlock - 1) / kBlock * kBlock;
-  const std::int64_t group = is_grouped ? kBlock : padded;
+  const std::int64_t group = kGrouped ? kBlock : padded;
   const __m512i without_sign = _mm512_set1_epi16(0x7fff);
   for (std::int64_t begin = 0; begin < padded; begin += group) {
     __m512i largest = _mm512_setzero_si512();
@@ -94,6 +102,8 @@ void quantise_bf16(const bf16* x, std::int64_t n_in, bool is_grouped, std::int8_
         _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(most << 16))));
     scales[begin / group] = is_finite ? reach * (1.0f / 127.0f) : __builtin_nanf("");
     const __m512 factor = _mm512_set1_ps(is_finite && reach > 1e-36f ? 127.0f / reach : 0.0f);
+    std::int32_t total = 0;
+    __m512i eights = _mm512_setzero_si512();
     for (std::int64_t i = begin; i < begin + group; i += 64) {
       const __m512i first = load_bf16(x, i, n_in), second = load_bf16(x, i + 32, n_in);
       const __m512i numbers[4] = {scaled(_mm512_castsi512_si256(first), factor),
@@ -102,7 +112,25 @@ void quantise_bf16(const bf16* x, std::int64_t n_in, bool is_grouped, std::int8_
                                   scaled(_mm512_extracti64x4_epi64(second, 1), factor)};
       const __m512i bytes = is_finite ? bytes_of(numbers) : _mm512_setzero_si512();
       _mm512_storeu_si512(q + i / 64 * step, bytes);
-      add_up(bytes, sums + i / 32);
+      if (kGrouped) {
+        total += add_up(bytes, sums + i / 32);
+      } else {
+        eights = _mm512_add_epi64(eights, sums_of_eight(bytes));
+      }
     }
+    if (!kGrouped) {
+      total = static_cast<std::int32_t>(_mm512_reduce_add_epi64(eights) - 128 * group);
+    }
+    starts[begin / group] = -128 * total;
+  }
+}
+
+void quantise_bf16(const bf16* x, std::int64_t n_in, bool is_grouped, std::int8_t* q,
+                   std::int64_t step, float* scales, std::int32_t* sums,
+                   std::int32_t* starts) noexcept {
+  if (is_grouped) {
+    quantise_groups<true>(x, n_in, q, step, scales, sums, starts);
+  } else {
+    quantise_groups<false>(x, n_in, q, step, scales, sums, starts);
   }
 }
