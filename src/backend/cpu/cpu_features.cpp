@@ -77,11 +77,15 @@ std::vector<KernelChoice> kernel_choices() {
   // The same arithmetic on plain numbers, with byte products of their own.
   static const KernelTable amx =
       with_packed(kernels_avx512, "amx", packed_amx, &bf16_attention_amx, &bf16_linear_amx);
-  static const KernelTable bf16_products =
-      with_packed(kernels_avx512, "avx512_bf16", packed_avx512_vnni, &bf16_attention_avx512,
-                  &bf16_linear_avx512);
+  static const PackedKernels byte_products = [] {
+    PackedKernels kernels = packed_avx512_vnni;
+    kernels.fetches_near = !__builtin_cpu_is("amd");
+    return kernels;
+  }();
+  static const KernelTable bf16_products = with_packed(kernels_avx512, "avx512_bf16", byte_products,
+                                                       &bf16_attention_avx512, &bf16_linear_avx512);
   static const KernelTable vnni =
-      with_packed(kernels_avx512, "avx512_vnni", packed_avx512_vnni, nullptr, nullptr);
+      with_packed(kernels_avx512, "avx512_vnni", byte_products, nullptr, nullptr);
   choices.push_back(
       {&amx, has_amx,
        "needs AMX with INT8 and BF16, allowed by the system, and AVX-512 VNNI and BF16"});

@@ -32,7 +32,7 @@ namespace {
 #include "backend/cpu/packed/packed_six_rows_avx512.inl"
 
 // Bytes of weights fetched ahead: from memory into the second-level cache across the borders of
-// pages, where the processor's own prefetching ends, and from there into the first.
+// pages, where the processor's own prefetching ends, and from there into the first where asked.
 constexpr int kFarAhead = 4096, kNearAhead = 768;
 
 #define QWENVL_EACH_ROW _Pragma("GCC unroll 4") for (int m = 0; m < kM; ++m)
@@ -43,9 +43,10 @@ inline __attribute__((always_inline)) __m512i four_bytes(const std::int8_t* p) {
   return _mm512_set1_epi32(value);
 }
 
+template <bool kNear>
 inline __attribute__((always_inline)) void prefetch(const std::byte* p) {
   _mm_prefetch(reinterpret_cast<const char*>(p) + kFarAhead, _MM_HINT_T1);
-  _mm_prefetch(reinterpret_cast<const char*>(p) + kNearAhead, _MM_HINT_T0);
+  if (kNear) _mm_prefetch(reinterpret_cast<const char*>(p) + kNearAhead, _MM_HINT_T0);
 }
 
 // 16 sub-scales of a group as numbers in the low halves of 16 lanes.
@@ -78,7 +79,7 @@ inline __attribute__((always_inline)) void store_rows(const __m512 (&sum)[kM][2]
 }
 
 // c[m][0 … 31] for kM rows of x and one int4 panel.
-template <int kM>
+template <int kM, bool kNear>
 __attribute__((noinline)) void int4_panel(const PackedProduct& p, std::int64_t t,
                                           const std::byte* panel, float* c) {
   const std::int8_t* a = p.a + t * p.k;
@@ -91,8 +92,8 @@ __attribute__((noinline)) void int4_panel(const PackedProduct& p, std::int64_t t
   for (std::int64_t b = 0; b < p.k / kBlock; ++b, panel += kInt4Block) {
     __m512i block[kM][2];
     QWENVL_EACH_ROW block[m][0] = block[m][1] = _mm512_setzero_si512();
-    prefetch(panel);
-    prefetch(panel + 64);
+    prefetch<kNear>(panel);
+    prefetch<kNear>(panel + 64);
     for (int g = 0; g < 4; ++g) {
       __m512i group[kM][2];
       QWENVL_EACH_ROW group[m][0] = group[m][1] =
@@ -102,8 +103,8 @@ __attribute__((noinline)) void int4_panel(const PackedProduct& p, std::int64_t t
       _Pragma("GCC unroll 4") for (int s = 0; s < 4; ++s) {
         const __m512i w0 = _mm512_load_si512(numbers + s * 128);
         const __m512i w1 = _mm512_load_si512(numbers + s * 128 + 64);
-        prefetch(numbers + s * 128);
-        prefetch(numbers + s * 128 + 64);
+        prefetch<kNear>(numbers + s * 128);
+        prefetch<kNear>(numbers + s * 128 + 64);
         const __m512i low0 = _mm512_and_si512(w0, low_half), low1 = _mm512_and_si512(w1, low_half),
                       high0 = _mm512_and_si512(_mm512_srli_epi16(w0, 4), low_half),
                       high1 = _mm512_and_si512(_mm512_srli_epi16(w1, 4), low_half);
@@ -140,14 +141,14 @@ inline __attribute__((always_inline)) void add_products(__m512i& sum, __m512i w,
 }
 
 // The integer sums of `n` numbers of kM rows of x and one int8 panel.
-template <int kM>
+template <int kM, bool kNear>
 inline __attribute__((always_inline)) void int8_sums(const PackedProduct& p, const std::int8_t* x,
                                                      const std::byte* numbers, std::int64_t n,
                                                      __m512i (&sum)[kM][2]) {
   for (std::int64_t i = 0; i < n; i += 4, numbers += 128) {
     const __m512i w0 = _mm512_load_si512(numbers), w1 = _mm512_load_si512(numbers + 64);
-    prefetch(numbers);
-    prefetch(numbers + 64);
+    prefetch<kNear>(numbers);
+    prefetch<kNear>(numbers + 64);
     QWENVL_EACH_ROW {
       const __m512i four = four_bytes(x + m * p.k + i);
       add_products(sum[m][0], w0, four);
@@ -156,7 +157,7 @@ inline __attribute__((always_inline)) void int8_sums(const PackedProduct& p, con
   }
 }
 
-template <int kM>
+template <int kM, bool kNear>
 __attribute__((noinline)) void int8_panel(const PackedProduct& p, std::int64_t t,
                                           const std::byte* panel, float* c) {
   const std::int8_t* a = p.a + t * p.k;
@@ -170,7 +171,7 @@ __attribute__((noinline)) void int8_panel(const PackedProduct& p, std::int64_t t
     __m512i block[kM][2];
     QWENVL_EACH_ROW block[m][0] = block[m][1] =
         _mm512_set1_epi32(p.a_starts[(t + m) * p.n_scales + b]);
-    int8_sums<kM>(p, a + b * length, numbers + b * length * kPanelRows, length, block);
+    int8_sums<kM, kNear>(p, a + b * length, numbers + b * length * kPanelRows, length, block);
     add_block<kM>(a_scales + b, p.n_scales, block, scale0, scale1, sum);
   }
   store_rows<kM>(sum, c);
@@ -178,10 +179,11 @@ __attribute__((noinline)) void int8_panel(const PackedProduct& p, std::int64_t t
 
 template <int kM>
 void rows_of_panel(const PackedProduct& p, std::int64_t t, const std::byte* panel, float* c) {
-  if (p.packing == Packing::int4) {
-    int4_panel<kM>(p, t, panel, c);
+  const bool is_int4 = p.packing == Packing::int4;
+  if (p.fetches_near) {
+    (is_int4 ? int4_panel<kM, true> : int8_panel<kM, true>)(p, t, panel, c);
   } else {
-    int8_panel<kM>(p, t, panel, c);
+    (is_int4 ? int4_panel<kM, false> : int8_panel<kM, false>)(p, t, panel, c);
   }
 }
 

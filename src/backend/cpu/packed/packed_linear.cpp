@@ -8,9 +8,11 @@
 namespace qwenvl::cpu {
 namespace {
 
-constexpr std::int64_t kRowsAtOnce = 1536;            // quantised before they are multiplied
-constexpr std::int64_t kTileRowsBytes = 900 << 10;    // of them where whole rows of tiles are read
-constexpr std::int64_t kPanelsPerTask = 4;            // with many rows
+// Rows that are quantised before they are multiplied: many where groups of them stay with a thread.
+constexpr std::int64_t kRowsAtOnce = 512, kManyRowsAtOnce = 1536;
+constexpr std::int64_t kTileRowsBytes = 900 << 10;  // of them where whole rows of tiles are read
+constexpr std::int64_t kPanelsPerTask = 4, kManyRows = 32;
+constexpr std::int64_t kTaskBytes = 128 << 10;        // of W, read by few rows
 constexpr std::int64_t kActivationBytes = 384 << 10;  // stay in the second-level cache
 // Fewest rows of a group that its thread keeps, and of its parts; they begin at whole blocks of all
 // kernels.
@@ -143,18 +145,20 @@ PackedProduct PackedLinear::quantise(const LinearInput& input, std::int64_t firs
 
 // ---- tasks -------------------------------------------------------------------------------------
 
-// Few rows are read at the speed of memory, best in long streams; many are better shared out in
-// small parts.
-std::int64_t PackedLinear::panels_per_task(std::int64_t panels, std::int64_t m) const {
-  if (takes_tiles(m)) return kPanelsPerTask;
-  return std::max(kPanelsPerTask, panels / (4 * pool_.n_threads()));
+// Many rows take small pieces of W. Few rows read W at the speed of memory, each thread its part
+// from end to end; pieces are only large enough for what a task costs by itself, so that nobody
+// waits long for the last.
+std::int64_t PackedLinear::panels_per_task(const Weight& w, std::int64_t m) const {
+  if (m >= kManyRows || takes_tiles(m)) return kPanelsPerTask;
+  return std::clamp<std::int64_t>(kTaskBytes / panel_bytes(w.packing, w.n_in), 1, kPanelsPerTask);
 }
 
 // Rows that are quantised before they are multiplied, at most. Tiles of int8 go over whole rows
 // again for each panel, so they stay in the second-level cache; those of other packings take a
 // piece of each row at a time.
 std::int64_t PackedLinear::most_rows(std::int64_t n_rows, const Weight& w) const {
-  std::int64_t most = kRowsAtOnce;
+  const bool is_short = w.packing != Packing::int4 && kernels_.packed->int8_rows_at_once > 0;
+  std::int64_t most = is_short ? kManyRowsAtOnce : kRowsAtOnce;
   if (w.packing == Packing::int8 && takes_tiles(n_rows)) {
     most = std::clamp<std::int64_t>(kTileRowsBytes / padded_to_blocks(w.n_in) / 32 * 32, 128, most);
   }
@@ -238,6 +242,7 @@ PackedProduct PackedLinear::product_of(const PackedProduct& x, const Weight& w,
   p.a_sums += first_row * (x.k / kSubGroup);
   p.a_starts += first_row * x.n_scales;
   p.packing = w.packing;
+  p.fetches_near = kernels_.packed->fetches_near;
   p.panel_bytes = panel_bytes(w.packing, w.n_in);
   p.panels = static_cast<const std::byte*>(w.data) + first_panel * p.panel_bytes;
   p.n_panels = n_panels;
@@ -274,12 +279,10 @@ void PackedLinear::run_task(const PackedProduct& x, const Task& task, Rows group
 
 std::vector<PackedLinear::Task> PackedLinear::tasks_of(std::span<const LinearPart> parts,
                                                        std::int64_t m) const {
-  std::int64_t panels = 0;
-  for (const LinearPart& part : parts) panels += n_panels(part.weight->n_out);
-  const std::int64_t per_task = panels_per_task(panels, m);
   std::vector<Task> tasks;
   for (const LinearPart& part : parts) {
-    const std::int64_t n = n_panels(part.weight->n_out);
+    const std::int64_t n = n_panels(part.weight->n_out),
+                       per_task = panels_per_task(*part.weight, m);
     for (std::int64_t first = 0; first < n; first += per_task) {
       tasks.push_back({&part, first, std::min(per_task, n - first)});
     }
@@ -338,7 +341,7 @@ void PackedLinear::gated_linear(const LinearInput& input, const LinearPart& gate
   for (std::int64_t begin = 0; begin < n_rows; begin += at_once) {
     const Tensor out = gate.out.slice_rows(begin, std::min(at_once, n_rows - begin));
     const PackedProduct quantised = quantise(input, begin, out.rows(), w);
-    const std::int64_t per_task = panels_per_task(panels, quantised.m) / 2;
+    const std::int64_t per_task = std::max<std::int64_t>(1, panels_per_task(w, quantised.m) / 2);
     for_tasks(quantised, w.packing, (panels + per_task - 1) / per_task,
               [&](std::int64_t i, Rows group, Rows part, Scratch& scratch) {
                 const Task task{&gate, i * per_task, std::min(per_task, panels - i * per_task)};
@@ -356,17 +359,13 @@ bool PackedLinear::can_feed_forward(const Weight& gate, const Weight& up, const 
 }
 
 // Panels of gate and of up in a task: whole blocks of what follows.
-std::int64_t PackedLinear::gated_panels_per_task(std::int64_t panels, std::int64_t m) const {
-  constexpr std::int64_t kPanelsOfBlock = kBlock / kPanelRows;
-  return std::max<std::int64_t>(1, panels_per_task(panels, m) / 2 / kPanelsOfBlock) *
-         kPanelsOfBlock;
-}
+std::int64_t PackedLinear::gated_panels_per_task() { return kBlock / kPanelRows; }
 
 // silu(gate) · up, rounded as gated_linear rounds it, → quantised activations.
 void PackedLinear::gate_into(const PackedProduct& x, const LinearPart& gate, const LinearPart& up,
                              DType type, const Room& room) {
   const Weight& w = *gate.weight;
-  const std::int64_t panels = n_panels(w.n_out), per_task = gated_panels_per_task(panels, x.m);
+  const std::int64_t panels = n_panels(w.n_out), per_task = gated_panels_per_task();
   pool_.parallel_for((panels + per_task - 1) / per_task, [&](std::int64_t task, int thread) {
     Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
     const std::int64_t first = task * per_task, last = std::min(panels, first + per_task);
@@ -376,7 +375,7 @@ void PackedLinear::gate_into(const PackedProduct& x, const LinearPart& gate, con
                              kFloat),
         type, {x.m, width});
     // Many rows: half a block at a time, so that the products stay in the second-level cache.
-    const std::int64_t step = takes_tiles(x.m) ? kPanelsPerTask / 2 : per_task;
+    const std::int64_t step = x.m >= kManyRows ? per_task / 2 : per_task;
     for (std::int64_t panel = first; panel < last; panel += step) {
       const Task some{&gate, panel, std::min(step, last - panel)};
       const std::int64_t column = (panel - first) * kPanelRows;
@@ -412,12 +411,15 @@ std::int64_t PackedLinear::activation_bytes(std::int64_t m, const Weight& w) con
 
 // Of a thread: products with up to m rows, by tiles or without.
 std::int64_t PackedLinear::product_bytes(std::int64_t m, const Weight& w) const {
-  const auto bytes = [&](std::int64_t n_rows, std::int64_t rows) {
-    return 2 * panels_per_task(n_panels(w.n_out), n_rows) * kPanelRows * rows * kFloat;
+  const auto bytes = [&](std::int64_t rows) {
+    return 2 * kPanelsPerTask * kPanelRows * rows * kFloat;
   };
   std::int64_t few = m;
   while (few > 0 && takes_tiles(few)) --few;
-  return std::max(few < m ? bytes(m, (m + 31) / 32 * 32) : 0, few > 0 ? bytes(few, few) : 0);
+  if (w.packing != Packing::int4 && kernels_.packed->int8_rows_at_once > 0) {
+    few = std::min(few, kernels_.packed->int8_rows_at_once * 3 / 2);
+  }
+  return std::max(few < m && takes_tiles(m) ? bytes((m + 31) / 32 * 32) : 0, bytes(few));
 }
 
 std::int64_t PackedLinear::scratch_bytes(std::int64_t n_rows, const Weight& w) const {
@@ -429,7 +431,7 @@ std::int64_t PackedLinear::scratch_bytes(std::int64_t n_rows, const Weight& w) c
 std::int64_t PackedLinear::feed_forward_bytes(std::int64_t n_rows, const Weight& gate,
                                               const Weight& down, DType type) const {
   const std::int64_t m = most_rows(n_rows, gate);
-  const std::int64_t width = gated_panels_per_task(n_panels(gate.n_out), m) * kPanelRows;
+  const std::int64_t width = gated_panels_per_task() * kPanelRows;
   const std::int64_t gated = m * width * static_cast<std::int64_t>(size_of(type));
   const std::int64_t more =
       std::max<std::int64_t>(0, product_bytes(m, down) - product_bytes(m, gate));

@@ -68,7 +68,7 @@ class PackedLinear {
   static PackedProduct product_of(const Room& room);
   PackedProduct quantise(const LinearInput& input, std::int64_t first_row, std::int64_t n_rows,
                          const Weight& w);
-  std::int64_t panels_per_task(std::int64_t panels, std::int64_t m) const;
+  std::int64_t panels_per_task(const Weight& w, std::int64_t m) const;
   std::int64_t most_rows(std::int64_t n_rows, const Weight& w) const;
   std::int64_t rows_per_part(std::int64_t n_rows, const Weight& w) const;
   std::int64_t rows_at_once(const PackedProduct& p, Packing packing) const;
@@ -90,7 +90,7 @@ class PackedLinear {
                         Scratch& scratch);
   void gate_into(const PackedProduct& x, const LinearPart& gate, const LinearPart& up, DType type,
                  const Room& room);
-  std::int64_t gated_panels_per_task(std::int64_t panels, std::int64_t m) const;
+  static std::int64_t gated_panels_per_task();
   std::int64_t activation_bytes(std::int64_t m, const Weight& w) const;
   std::int64_t product_bytes(std::int64_t m, const Weight& w) const;
 
