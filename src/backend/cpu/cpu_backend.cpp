@@ -170,15 +170,8 @@ class CpuBackend final : public Backend {
   }
 
   void gelu(Tensor x) override {
-    const std::int64_t n = x.row_width();
-    for_rows(x.rows(), [&](std::int64_t t, int thread) {
-      float* row = scratch_[thread].a.floats(n);
-      rows(x.type).widen(row_of(x, t), n, row);
-      for (std::int64_t i = 0; i < n; ++i) {
-        row[i] = row[i] * 0.5f * (1.0f + std::erf(row[i] * 0.70710678118654752f));
-      }
-      rows(x.type).narrow(row, n, row_of(x, t));
-    });
+    for_rows(x.rows(),
+             [&](std::int64_t t, int) { rows(x.type).gelu(row_of(x, t), x.row_width()); });
   }
 
   std::int64_t linear_bytes(std::int64_t n_rows, const Weight& w, DType type) const override {

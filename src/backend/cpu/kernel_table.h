@@ -39,6 +39,7 @@ struct RowKernels {
   void (*rope)(void* x, int n_heads, std::int64_t half, const float* cos, const float* sin,
                RopeRounding rounding) noexcept;
   void (*silu_mul)(void* gate, const void* up, std::int64_t n) noexcept;
+  void (*gelu)(void* x, std::int64_t n) noexcept;
 };
 
 // One step of online softmax: n_rows queries against a tile of kKvPageTokens keys.

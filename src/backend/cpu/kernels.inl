@@ -447,6 +447,42 @@ void rope(void* x, int n_heads, std::int64_t half, const float* cos, const float
   }
 }
 
+// erf to about one unit in the last place. Up to 1, erf(x) / x as a polynomial of x²; beyond,
+// 1 − exp(−y) with y / x as a polynomial of x, up to 4, where nothing is left to add. Both
+// polynomials are those with the least largest error.
+QWENVL_INLINE VecF erf_vector(VecF x) {
+  constexpr float kSmall[] = {7.85385491e-5f, -8.01019196e-4f, 5.18832728e-3f, -2.6853811e-2f,
+                              0.112835854f,   -0.37612626f,    0.128379166f};
+  constexpr float kLarge[] = {1.39622571e-5f, -3.50590184e-4f, 3.75746936e-3f, -2.40100529e-2f,
+                              0.106530845f,   0.634969532f,    0.128694341f};
+  const VecU32 sign = bits_as<VecU32>(x) & 0x80000000u;
+  const VecF t = bits_as<VecF>(bits_as<VecU32>(x) & 0x7fffffffu), s = t * t;
+  const VecF reach = t < splat(4.0f) ? t : splat(4.0f);
+  VecF small = splat(kSmall[0]), large = splat(kLarge[0]);
+  QWENVL_UNROLL
+  for (int k = 1; k < 7; ++k) {
+    small = small * s + splat(kSmall[k]);
+    large = large * reach + splat(kLarge[k]);
+  }
+  small = small * t + t;
+  large = splat(1.0f) - exp_vector(-(large * reach + reach));
+  const VecF size = t > splat(1.0f) ? large : small;  // NaN is not greater, and stays
+  return bits_as<VecF>(bits_as<VecU32>(size) | sign);
+}
+
+template <class T>
+void gelu(void* x, std::int64_t n) noexcept {
+  T* to = static_cast<T*>(x);
+  for_lanes(n, [&](std::int64_t i, std::int64_t m) {
+    Lanes v = load_n(to + i, m);
+    for (int p = 0; p < kParts; ++p) {
+      const VecF erf = erf_vector(v.part[p] * splat(0.70710678118654752f));
+      v.part[p] = v.part[p] * splat(0.5f) * (splat(1.0f) + erf);
+    }
+    store_n(to + i, v, m);
+  });
+}
+
 template <class T>
 void silu_mul(void* gate, const void* up, std::int64_t n) noexcept {
   T* g = static_cast<T*>(gate);
@@ -742,8 +778,9 @@ void attention(const AttentionTile& t) noexcept {
 
 template <class T>
 constexpr RowKernels row_kernels() {
-  return {&widen<T>,       &narrow<T>, &from_int8<T>, &store_products<T>, &store_added<T>,
-          &store_gated<T>, &add<T>,    &rms_norm<T>,  &rope<T>,           &silu_mul<T>};
+  return {&widen<T>,       &narrow<T>,      &from_int8<T>, &store_products<T>,
+          &store_added<T>, &store_gated<T>, &add<T>,       &rms_norm<T>,
+          &rope<T>,        &silu_mul<T>,    &gelu<T>};
 }
 
 constexpr KernelTable make_table(const char* name, const PackedKernels& packed) {

@@ -21,6 +21,9 @@ struct KeyTile {
 // The tile of the tokens from first_key on.
 using KeyRows = std::function<KeyTile(std::int64_t first_key)>;
 
+// Tiles that are laid out at a time, at most.
+inline constexpr std::int64_t kTilesTogether = 8;
+
 struct HeadBlock {
   Tensor q, out;
   std::int64_t first_row, n_rows;  // of q and out

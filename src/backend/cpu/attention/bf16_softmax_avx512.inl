@@ -67,17 +67,21 @@ inline __attribute__((always_inline)) __m512 exp2(__m512 x) {
 // harm, and most tiles after the first then need no maximum of their own.
 constexpr float kSlack = 8;
 
+constexpr float kNothingYet = -3.40282347e38f;  // where maxima start
+
 // Takes the largest score of a tile from those of the row: its weight is then 1, which rounding to
 // bf16 leaves as it is. Returns what is taken.
 __attribute__((noinline)) float raise_maximum(const Bf16AttentionTile& t, std::int64_t row,
                                               __m512 largest) {
-  const float here = _mm512_reduce_max_ps(largest);
-  const __m512 shrink = exp2(_mm512_set1_ps(t.maxima[row] - here));
-  float* sums = t.sums + 16 * row;
-  _mm512_storeu_ps(sums, _mm512_mul_ps(_mm512_loadu_ps(sums), shrink));
-  float* out = t.out + row * t.value_dim;
-  for (std::int64_t d = 0; d < t.value_dim; d += 16) {
-    _mm512_storeu_ps(out + d, _mm512_mul_ps(_mm512_loadu_ps(out + d), shrink));
+  const float here = _mm512_reduce_max_ps(largest), before = t.maxima[row];
+  if (before != kNothingYet) {
+    const __m512 shrink = exp2(_mm512_set1_ps(before - here));
+    float* sums = t.sums + 16 * row;
+    _mm512_storeu_ps(sums, _mm512_mul_ps(_mm512_loadu_ps(sums), shrink));
+    float* out = t.out + row * t.value_dim;
+    for (std::int64_t d = 0; d < t.value_dim; d += 16) {
+      _mm512_storeu_ps(out + d, _mm512_mul_ps(_mm512_loadu_ps(out + d), shrink));
+    }
   }
   t.maxima[row] = here;
   return here;

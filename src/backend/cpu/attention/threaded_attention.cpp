@@ -14,6 +14,9 @@ namespace {
 constexpr std::int64_t kRowsPerTask = 16;       // of rows that are converted
 constexpr std::int64_t kCachedBlockRows = 128;  // rows times heads of a group
 // More rows share the work of laying out a key tile; fewer make more tasks.
+// Keys of a span that is over before any fetching ahead within it could help: the next head's rows
+// are fetched instead.
+constexpr std::int64_t kShortSpan = 2 * kKvPageTokens;
 constexpr std::int64_t kFewestSpanRows = 256, kMostSpanRows = 1024;
 
 std::int64_t bytes_of(DType type, std::int64_t n) {
@@ -21,6 +24,16 @@ std::int64_t bytes_of(DType type, std::int64_t n) {
 }
 std::byte* row_of(const Tensor& x, std::int64_t i) {
   return static_cast<std::byte*>(x.data) + bytes_of(x.type, i * x.row_stride);
+}
+
+// Some bytes of each row of x, into the second-level cache.
+void fetch_rows(const Tensor& x, std::int64_t begin, std::int64_t end, std::int64_t first_byte,
+                std::int64_t n_bytes) {
+  for (std::int64_t i = begin; i < end; ++i) {
+    const std::byte* row = row_of(x, i) + first_byte;
+    for (std::int64_t j = 0; j < n_bytes; j += 64) __builtin_prefetch(row + j, 0, 2);
+    __builtin_prefetch(row + n_bytes - 1, 0, 2);
+  }
 }
 
 // body(row, thread) for all rows.
@@ -159,6 +172,13 @@ void ThreadedAttention::spans(Tensor q, Tensor k, Tensor v, int n_heads,
       static_cast<std::int64_t>(blocks.size()) * n_heads, [&](std::int64_t task, int thread) {
         const AttentionSpan& span = blocks[static_cast<std::size_t>(task / n_heads)];
         const int head = static_cast<int>(task % n_heads);
+        if (head + 1 < n_heads && span.k_end - span.k_begin <= kShortSpan) {
+          const std::int64_t next = bytes_of(k.type, std::int64_t{head + 1} * head_dim),
+                             width = bytes_of(k.type, head_dim);
+          fetch_rows(q, span.q_begin, span.q_end, next, width);
+          fetch_rows(k, span.k_begin, span.k_end, next, width);
+          fetch_rows(v, span.k_begin, span.k_end, next, width);
+        }
         const HeadBlock block{q,     out, span.q_begin, span.q_end - span.q_begin,
                               head,  1,   k.type,       span.k_end - span.k_begin,
                               false, 0};
@@ -188,7 +208,7 @@ std::int64_t ThreadedAttention::scratch_bytes(std::int64_t n_rows, std::int64_t 
       std::max<std::int64_t>(std::min(span_rows(n_rows, n_heads), (n_rows + 15) / 16 * 16),
                              std::max<std::int64_t>(kCachedBlockRows, (n_heads + 15) / 16 * 16));
   const std::int64_t block = rows * (2 * head_dim + kKvPageTokens + 17),
-                     tile = 4 * kKvPageTokens * head_dim;
+                     tile = (2 + kTilesTogether) * kKvPageTokens * head_dim;
   return bytes_of(type, n_rows * width) +
          static_cast<std::int64_t>(scratch_.size()) * bytes_of(DType::f32, block + tile + width);
 }

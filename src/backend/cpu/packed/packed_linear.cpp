@@ -260,6 +260,17 @@ PackedProduct PackedLinear::product_of(const PackedProduct& x, const Weight& w,
   return p;
 }
 
+// Where a few rows will be stored, into the cache while they are multiplied.
+void PackedLinear::fetch_results(const Tensor& out, const Task& panels, Rows rows) {
+  if (rows.end - rows.begin > kManyRows + kRowsTogether) return;
+  const std::int64_t stride = bytes_between_rows(out),
+                     width = panels.n * kPanelRows * static_cast<std::int64_t>(size_of(out.type));
+  for (std::int64_t t = rows.begin; t < rows.end; ++t) {
+    const std::byte* row = columns_of(out, panels.first) + t * stride;
+    for (std::int64_t i = 0; i < width; i += 64) __builtin_prefetch(row + i, 1, 2);
+  }
+}
+
 void PackedLinear::run_task(const PackedProduct& x, const Task& task, Rows group, Rows part,
                             const Tensor& out, Scratch& scratch) {
   const Weight& w = *task.part->weight;
@@ -268,6 +279,7 @@ void PackedLinear::run_task(const PackedProduct& x, const Task& task, Rows group
   const std::int64_t stride = bytes_between_rows(out);
   for_row_blocks(x, w.packing, part, [&](Rows some) {
     const PackedProduct p = product_of(x, w, task.first, task.n, some, group, scratch, 0);
+    fetch_results(out, task, some);
     kernels_.packed->multiply(p);
     for (std::int64_t i = 0; i < task.n; ++i) {
       const std::int64_t panel = task.first + i;
@@ -322,6 +334,7 @@ void PackedLinear::store_gated_task(const PackedProduct& x, const LinearPart& ga
   for_row_blocks(x, w.packing, part, [&](Rows some) {
     const PackedProduct g = product_of(x, w, first, panels.n, some, group, scratch, 0);
     const PackedProduct u = product_of(x, *up.weight, first, panels.n, some, group, scratch, 1);
+    fetch_results(out, {&gate, 0, panels.n}, some);
     kernels_.packed->multiply(g);
     kernels_.packed->multiply(u);
     for (std::int64_t i = 0; i < panels.n; ++i) {

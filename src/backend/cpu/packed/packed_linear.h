@@ -81,6 +81,7 @@ class PackedLinear {
   PackedProduct product_of(const PackedProduct& x, const Weight& w, std::int64_t first_panel,
                            std::int64_t n_panels, Rows rows, Rows all, Scratch& scratch,
                            int part) const;
+  static void fetch_results(const Tensor& out, const Task& panels, Rows rows);
   void run_task(const PackedProduct& x, const Task& task, Rows group, Rows part, const Tensor& out,
                 Scratch& scratch);
   std::vector<Task> tasks_of(std::span<const LinearPart> parts, std::int64_t m) const;
