@@ -145,11 +145,21 @@ PackedProduct PackedLinear::quantise(const LinearInput& input, std::int64_t firs
 
 // ---- tasks -------------------------------------------------------------------------------------
 
+// Whether results are taken away after a few rows: products then take little room, and more panels
+// can share the reading of x.
+bool PackedLinear::is_in_short_blocks(const Weight& w) const {
+  return w.packing != Packing::int4 && kernels_.packed->int8_rows_at_once > 0;
+}
+
+std::int64_t PackedLinear::most_panels(const Weight& w) const {
+  return is_in_short_blocks(w) ? 2 * kPanelsPerTask : kPanelsPerTask;
+}
+
 // Many rows take small pieces of W. Few rows read W at the speed of memory, each thread its part
 // from end to end; pieces are only large enough for what a task costs by itself, so that nobody
 // waits long for the last.
 std::int64_t PackedLinear::panels_per_task(const Weight& w, std::int64_t m) const {
-  if (m >= kManyRows || takes_tiles(m)) return kPanelsPerTask;
+  if (m >= kManyRows || takes_tiles(m)) return most_panels(w);
   return std::clamp<std::int64_t>(kTaskBytes / panel_bytes(w.packing, w.n_in), 1, kPanelsPerTask);
 }
 
@@ -157,8 +167,7 @@ std::int64_t PackedLinear::panels_per_task(const Weight& w, std::int64_t m) cons
 // again for each panel, so they stay in the second-level cache; those of other packings take a
 // piece of each row at a time.
 std::int64_t PackedLinear::most_rows(std::int64_t n_rows, const Weight& w) const {
-  const bool is_short = w.packing != Packing::int4 && kernels_.packed->int8_rows_at_once > 0;
-  std::int64_t most = is_short ? kManyRowsAtOnce : kRowsAtOnce;
+  std::int64_t most = is_in_short_blocks(w) ? kManyRowsAtOnce : kRowsAtOnce;
   if (w.packing == Packing::int8 && takes_tiles(n_rows)) {
     most = std::clamp<std::int64_t>(kTileRowsBytes / padded_to_blocks(w.n_in) / 32 * 32, 128, most);
   }
@@ -425,11 +434,11 @@ std::int64_t PackedLinear::activation_bytes(std::int64_t m, const Weight& w) con
 // Of a thread: products with up to m rows, by tiles or without.
 std::int64_t PackedLinear::product_bytes(std::int64_t m, const Weight& w) const {
   const auto bytes = [&](std::int64_t rows) {
-    return 2 * kPanelsPerTask * kPanelRows * rows * kFloat;
+    return 2 * most_panels(w) * kPanelRows * rows * kFloat;
   };
   std::int64_t few = m;
   while (few > 0 && takes_tiles(few)) --few;
-  if (w.packing != Packing::int4 && kernels_.packed->int8_rows_at_once > 0) {
+  if (is_in_short_blocks(w)) {
     few = std::min(few, kernels_.packed->int8_rows_at_once * 3 / 2);
   }
   return std::max(few < m && takes_tiles(m) ? bytes((m + 31) / 32 * 32) : 0, bytes(few));

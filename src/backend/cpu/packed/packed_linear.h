@@ -68,6 +68,8 @@ class PackedLinear {
   static PackedProduct product_of(const Room& room);
   PackedProduct quantise(const LinearInput& input, std::int64_t first_row, std::int64_t n_rows,
                          const Weight& w);
+  bool is_in_short_blocks(const Weight& w) const;
+  std::int64_t most_panels(const Weight& w) const;
   std::int64_t panels_per_task(const Weight& w, std::int64_t m) const;
   std::int64_t most_rows(std::int64_t n_rows, const Weight& w) const;
   std::int64_t rows_per_part(std::int64_t n_rows, const Weight& w) const;
