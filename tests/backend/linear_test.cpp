@@ -178,5 +178,40 @@ TEST(LinearOnSeveralTables, tables_with_fused_sums_agree_in_every_bit) {
   }
 }
 
+TEST_P(OnKernelsLinear, gated_products_have_the_bits_of_the_single_steps) {
+  for (const DType compute : kComputeTypes) {
+    for (const LinearCase& c :
+         {LinearCase{96, 70, 1}, {96, 70, 64}, {100, 300, 50}, {128, 33, 131}}) {
+      const LinearProblem gate(random, c, compute, DType::bf16, true);
+      const Numbers w = random_numbers(random, DType::bf16, c.n_out, c.n_in);
+      const Weight up(w.tensor());
+      const Numbers expected = gate.run(*cpu);
+      Numbers other(compute, c.rows, c.n_out), got(compute, c.rows, c.n_out, 3);
+      cpu->linear(gate.x, up, {}, other);
+      cpu->silu_mul(expected, other);
+      const Weight gate_weight(gate.w.tensor());
+      cpu->gated_linear(gate.x.tensor(), {&gate_weight, gate.bias, got, {}}, {&up, {}, other, {}});
+      EXPECT_EQ(bits_of(got), bits_of(expected)) << describe(c, compute, DType::bf16);
+      EXPECT_TRUE(got.gap_is_untouched());
+    }
+  }
+}
+
+TEST_P(OnKernelsLinear, results_may_be_wider_than_what_is_multiplied) {
+  for (const std::int64_t rows : {1, 16, 50}) {
+    const Numbers x = random_numbers(random, DType::bf16, rows, 96),
+                  w = random_numbers(random, DType::bf16, 40, 96);
+    Numbers wide(DType::f32, rows, 40), narrow(DType::bf16, rows, 40);
+    cpu->linear(x, Weight(w.tensor()), {}, wide);
+    cpu->linear(x, Weight(w.tensor()), {}, narrow);
+    for (std::int64_t t = 0; t < rows; ++t) {
+      for (std::int64_t i = 0; i < 40; ++i) {
+        const float rounded = to_float(to_bf16(static_cast<float>(wide.get(t, i))));
+        EXPECT_EQ(rounded, narrow.get(t, i)) << "row " << t << " of " << rows << ", column " << i;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace qwenvl::testing

@@ -3,12 +3,12 @@
 #include "backend/cpu/cpu_backend.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "backend/cpu/attention/threaded_attention.h"
 #include "backend/cpu/cpu_features.h"
 #include "backend/cpu/float_buffer.h"
+#include "backend/cpu/linear/bf16_products.h"
 #include "backend/cpu/packed/packed_linear.h"
 #include "core/thread_pool.h"
 #include "formats/packed.h"
@@ -25,8 +25,6 @@ constexpr std::int64_t kWeightBlockBytes =
     384 << 10;  // unpacked weights, stays in the second-level cache
 constexpr std::int64_t kRowBlockBytes = 16 << 20;  // widened activations of one pass
 constexpr std::int64_t kRowChunk = 48;  // rows multiplied before their results are stored
-constexpr std::int64_t kBf16Rows = 32;  // multiplied with one panel after the other
-constexpr std::int64_t kBf16PanelBytes = 640 << 10;  // of panels laid out at a time
 
 std::byte* row_of(const Tensor& x, std::int64_t i) {
   return static_cast<std::byte*>(x.data) +
@@ -40,6 +38,7 @@ class CpuBackend final : public Backend {
         pool_(n_threads),
         scratch_(static_cast<std::size_t>(n_threads)),
         packed_(kernels, pool_),
+        bf16_(kernels, pool_),
         attention_(kernels, pool_, n_threads) {}
 
   std::string name() const override { return std::string("cpu/") + kernels_.name; }
@@ -64,8 +63,8 @@ class CpuBackend final : public Backend {
       packed_.linears(x, {&part, 1});
       return;
     }
-    if (kernels_.bf16_linear && x.type == DType::bf16 && w.format == DType::bf16) {
-      bf16_linear(x, w, bias, out);
+    if (bf16_.can_multiply(x.type, w)) {
+      bf16_.linear(x, {&w, bias, out, {}});
       return;
     }
     const std::int64_t padded = cpu::padded_to_lanes(w.n_in);
@@ -99,12 +98,15 @@ class CpuBackend final : public Backend {
 
   void gated_linear(const LinearInput& input, const LinearPart& gate,
                     const LinearPart& up) override {
-    if (needs_up(*gate.weight, *up.weight)) {
-      Backend::gated_linear(input, gate, up);
-    } else {
-      check_part(input, gate);
-      check_weight(input, *up.weight);
+    check_part(input, gate);
+    check_weight(input, *up.weight);
+    if (!needs_up(*gate.weight, *up.weight)) {
       packed_.gated_linear(input, gate, up);
+    } else if (gate.out.type == DType::bf16 && bf16_.can_multiply(input.x.type, *gate.weight) &&
+               bf16_.can_multiply(input.x.type, *up.weight)) {
+      bf16_.gated_linear(multiplied(input), gate, up);
+    } else {
+      Backend::gated_linear(input, gate, up);
     }
   }
 
@@ -178,11 +180,7 @@ class CpuBackend final : public Backend {
     const std::int64_t n_threads = static_cast<std::int64_t>(scratch_.size());
     constexpr std::int64_t kFloat = sizeof(float);
     if (w.is_packed()) return packed_.scratch_bytes(n_rows, w);
-    if (kernels_.bf16_linear && type == DType::bf16 && w.format == DType::bf16) {
-      const std::int64_t k = (w.n_in + 31) / 32 * 32, panel = kPanelRows * k * 2;
-      return (n_rows + 31) * k * 2 +
-             n_threads * (std::max(panel, kBf16PanelBytes) + kBf16Rows * 8 * kPanelRows * kFloat);
-    }
+    if (bf16_.can_multiply(type, w)) return bf16_.scratch_bytes(n_rows, w);
     const std::int64_t row = cpu::padded_to_lanes(w.n_in) * kFloat;
     const std::int64_t block = std::max(kWeightBlockBytes, kernels_.tile_weights * row);
     return std::min(n_rows * row, std::max(kRowChunk * row, kRowBlockBytes)) +
@@ -257,37 +255,6 @@ class CpuBackend final : public Backend {
                                   row_of(out, 0) + first * element, out.row_stride * element);
   }
 
-  // Panels of 32 rows of W are laid out by the thread that multiplies with them, several at a time
-  // when there are many rows of x to go over them.
-  void bf16_linear(Tensor x, const Weight& w, std::span<const float> bias, Tensor out) {
-    const std::int64_t k = (w.n_in + 31) / 32 * 32, m = x.rows(), panels = n_panels(w.n_out);
-    bf16* a = reinterpret_cast<bf16*>(activations_.floats((m + 31) / 32 * 32 * k / 2));
-    for_rows(m, [&](std::int64_t t, int) {
-      std::copy_n(reinterpret_cast<const bf16*>(row_of(x, t)), w.n_in, a + t * k);
-      std::fill(a + t * k + w.n_in, a + (t + 1) * k, bf16{});
-    });
-    const std::int64_t group =
-        m <= kRowChunk ? 1 : std::clamp<std::int64_t>(kBf16PanelBytes / (k * kPanelRows * 2), 1, 8);
-    const std::int64_t width = group * kPanelRows;
-    pool_.parallel_for((panels + group - 1) / group, [&](std::int64_t task, int thread) {
-      const std::int64_t first = task * width, n = std::min(width, w.n_out - first);
-      bf16* laid_out = reinterpret_cast<bf16*>(scratch_[thread].weights.floats(width * k / 2));
-      for (std::int64_t i = 0; i < n; i += kPanelRows) {
-        kernels_.bf16_linear->lay_out(reinterpret_cast<const bf16*>(w.row(first + i)), w.n_in,
-                                      n - i, w.n_in, laid_out + i * k);
-      }
-      float* products = scratch_[thread].products.floats(kBf16Rows * width);
-      for (std::int64_t t = 0; t < m; t += kBf16Rows) {
-        const std::int64_t n_rows = std::min(kBf16Rows, m - t);
-        for (std::int64_t i = 0; i < n; i += kPanelRows) {
-          kernels_.bf16_linear->multiply(a + t * k, n_rows, k, laid_out + i * k, products + i,
-                                         width);
-        }
-        store_products(products, width, n_rows, bias, first, n, out.slice_rows(t, n_rows));
-      }
-    });
-  }
-
   void few_rows(const float* a, std::int64_t padded, std::int64_t n_rows, const Weight& w,
                 std::span<const float> bias, DType compute, const Tensor& out) {
     const std::int64_t block = 16 * kernels_.tile_weights;
@@ -325,6 +292,7 @@ class CpuBackend final : public Backend {
   std::vector<Scratch> scratch_;  // one per thread
   cpu::FloatBuffer activations_;
   cpu::PackedLinear packed_;
+  cpu::Bf16Products bf16_;
   cpu::ThreadedAttention attention_;
 };
 
