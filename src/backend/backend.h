@@ -192,6 +192,9 @@ class Backend {
   virtual std::int64_t attention_bytes(std::int64_t n_rows, std::int64_t width, int n_heads,
                                        DType type) const = 0;
 
+  // Gives back what is counted there and kept for the next call: what comes next needs less.
+  virtual void forget_scratch() {}
+
   // fn(i) for i in [0, n) on the back end's threads: for work that is not arithmetic on tensors.
   virtual void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& fn) = 0;
 

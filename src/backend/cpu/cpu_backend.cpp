@@ -197,6 +197,14 @@ class CpuBackend final : public Backend {
     return attention_.scratch_bytes(n_rows, width, n_heads, type);
   }
 
+  void forget_scratch() override {
+    scratch_ = std::vector<Scratch>(scratch_.size());
+    activations_ = cpu::FloatBuffer();
+    packed_.forget_scratch();
+    bf16_.forget_scratch();
+    attention_.forget_scratch();
+  }
+
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& fn) override {
     pool_.parallel_for(n, [&](std::int64_t i, int) { fn(i); });
   }

@@ -2,10 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 
-#include "core/check.h"
+#include "core/anonymous_memory.h"
 
 namespace qwenvl::cpu {
 
@@ -14,24 +12,19 @@ inline constexpr int kMaxHeadDim = 256;
 
 class FloatBuffer {
  public:
-  // At least n floats, 64-byte aligned; the content of earlier calls is lost when it grows.
+  // At least n floats, 4096-byte aligned; the content of earlier calls is lost when it grows. What
+  // it had is given back to the system then: the general allocator would keep it.
   float* floats(std::int64_t n) {
     if (n > capacity_) {
-      memory_.reset();
-      const std::size_t bytes = (static_cast<std::size_t>(n) * sizeof(float) + 63) / 64 * 64;
-      memory_.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
-      if (!memory_)
-        fail(ErrorKind::out_of_memory, "cpu: {} bytes of scratch memory refused", bytes);
+      memory_ = AnonymousMemory();
+      memory_ = AnonymousMemory(static_cast<std::size_t>(n) * sizeof(float), "scratch of kernels");
       capacity_ = n;
     }
-    return memory_.get();
+    return reinterpret_cast<float*>(memory_.data());
   }
 
  private:
-  struct Free {
-    void operator()(float* p) const { std::free(p); }
-  };
-  std::unique_ptr<float, Free> memory_;
+  AnonymousMemory memory_;
   std::int64_t capacity_ = 0;
 };
 

@@ -159,6 +159,7 @@ void Scheduler::encode_next() {
       encode(*job);
     } catch (...) {
       workspace_.trim();
+      backend_.forget_scratch();
       // What was read of the tower leaves as after a picture that is done.
       if (options_.after_encode) options_.after_encode();
       end_job(*job, current_error());
@@ -218,6 +219,7 @@ void Scheduler::encode_pairs(Job& job, std::span<const std::int64_t> pairs,
                 Tensor(rows.data(), info.compute, {batch.n_tokens, info.feature_width}), &trace);
   if (options_.after_encode) options_.after_encode();
   workspace_.trim();
+  backend_.forget_scratch();
   give_back_spare_memory();
   limit_vision_cache();
   for (std::size_t i = 0; i < pairs.size(); ++i) {

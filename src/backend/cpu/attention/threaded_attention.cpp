@@ -199,6 +199,11 @@ std::int64_t ThreadedAttention::span_rows(std::int64_t n_rows, int n_heads) cons
   return std::clamp(n_rows * n_heads / (4 * pool_.n_threads()), kFewestSpanRows, kMostSpanRows);
 }
 
+void ThreadedAttention::forget_scratch() {
+  scratch_ = std::vector<Scratch>(scratch_.size());
+  queries_ = {};
+}
+
 std::int64_t ThreadedAttention::scratch_bytes(std::int64_t n_rows, std::int64_t width, int n_heads,
                                               DType type) const {
   // Queries, results and their scores of a block; keys and values of a tile, twice in 8 bits. A

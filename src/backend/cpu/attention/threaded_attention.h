@@ -22,6 +22,7 @@ class ThreadedAttention {
   void cached(Tensor q, int n_heads, const KvView& kv, int layer, float scale, Tensor out);
   void spans(Tensor q, Tensor k, Tensor v, int n_heads, std::span<const AttentionSpan> spans,
              float scale, Tensor out);
+  void forget_scratch();
   // At most: for n_rows queries of `width` numbers.
   std::int64_t scratch_bytes(std::int64_t n_rows, std::int64_t width, int n_heads,
                              DType type) const;

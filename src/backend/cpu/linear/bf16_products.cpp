@@ -149,6 +149,11 @@ void Bf16Products::gated_linear(const Tensor& x, const LinearPart& gate, const L
              });
 }
 
+void Bf16Products::forget_scratch() {
+  scratch_ = std::vector<Scratch>(scratch_.size());
+  activations_ = {};
+}
+
 std::int64_t Bf16Products::scratch_bytes(std::int64_t n_rows, const Weight& w) const {
   const std::int64_t k = padded_to_pairs(w.n_in), panel = kPanelRows * k * 2;
   const std::int64_t products =

@@ -25,6 +25,7 @@ class Bf16Products {
   void linear(const Tensor& x, const LinearPart& part);
   void gated_linear(const Tensor& x, const LinearPart& gate, const LinearPart& up);
 
+  void forget_scratch();
   // Memory kept for n_rows rows, at most.
   std::int64_t scratch_bytes(std::int64_t n_rows, const Weight& w) const;
 

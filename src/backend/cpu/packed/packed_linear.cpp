@@ -426,6 +426,12 @@ void PackedLinear::feed_forward(const LinearInput& input, const LinearPart& gate
 
 // ---- memory ------------------------------------------------------------------------------------
 
+void PackedLinear::forget_scratch() {
+  scratch_ = std::vector<Scratch>(scratch_.size());
+  activations_ = {};
+  hidden_ = {};
+}
+
 std::int64_t PackedLinear::activation_bytes(std::int64_t m, const Weight& w) const {
   const std::int64_t k = padded_to_blocks(w.n_in);
   return (m + 15) * k + m * (2 * k / kBlock + k / kSubGroup) * kFloat;

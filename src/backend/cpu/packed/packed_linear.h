@@ -31,6 +31,7 @@ class PackedLinear {
   void feed_forward(const LinearInput& input, const LinearPart& gate, const LinearPart& up,
                     const LinearPart& down);
 
+  void forget_scratch();
   // Memory kept for n_rows rows, at most; of feed_forward besides that of gate and up.
   std::int64_t scratch_bytes(std::int64_t n_rows, const Weight& w) const;
   std::int64_t feed_forward_bytes(std::int64_t n_rows, const Weight& gate, const Weight& down,
