@@ -195,7 +195,7 @@ def turn(name, command, before, arguments):
 
 
 def run_rounds(arguments, commands):
-    rounds = []
+    """Yields what each round gave, by engine."""
     order = random.Random(arguments.seed)
     for number in range(arguments.rounds):
         if not arguments.busy:
@@ -207,8 +207,7 @@ def run_rounds(arguments, commands):
             print(f"round {number + 1} of {arguments.rounds}: {name}", file=sys.stderr, flush=True)
             turns[name] = turn(name, commands[name], before, arguments)
             before = turns[name]["after"]
-        rounds.append(turns)
-    return rounds
+        yield turns
 
 
 def counts(ours, theirs):
@@ -285,14 +284,25 @@ def run(arguments):
     except BlockingIOError:
         sys.exit("run.py: another benchmark is running on this machine; wait for it")
     ours, commands = commands_of(arguments)
-    rounds = run_rounds(arguments, commands)
-    rows = summary_of(rounds, ours)
-    print_table(rows)
+    rounds = []
+    try:
+        for turns in run_rounds(arguments, commands):
+            rounds.append(turns)
+            write_files(arguments, rounds, ours)  # a round takes minutes: none is lost with the next
+    except KeyboardInterrupt:
+        if not rounds:
+            sys.exit("run.py: interrupted before a round was whole")
+        print(f"interrupted: {len(rounds)} of {arguments.rounds} rounds are whole", file=sys.stderr)
+    print_table(summary_of(rounds, ours))
     print_skipped(arguments)
     for number, turns in enumerate(rounds):
         for name, one in turns.items():
             if one["reasons"]:
                 print(f"round {number + 1}, {name}: does not count: {'; '.join(one['reasons'])}")
+
+
+def write_files(arguments, rounds, ours):
+    rows = summary_of(rounds, ours)
     if arguments.json:
         arguments.json.write_text(json.dumps(
             {"summary": rows, "not_measured": arguments.skip, "rounds": rounds}, indent=1) + "\n")

@@ -98,6 +98,13 @@ struct Bf16Linear {
   // writable.
   void (*multiply)(const bf16* a, std::int64_t m, std::int64_t padded_k, const bf16* panel,
                    float* c, std::int64_t ldc) noexcept;
+  std::int64_t rows_at_once;  // multiplied well before their results are stored
+  // The same, bit for bit, for a few rows of a and weights where they lie, as for lay_out; reads
+  // ahead into the 32 rows behind. Null: never.
+  void (*multiply_few)(const bf16* a, std::int64_t m, std::int64_t padded_k, const bf16* w,
+                       std::int64_t n_in, std::int64_t n, float* c,
+                       std::int64_t ldc) noexcept = nullptr;
+  static constexpr std::int64_t kFewRows = 4;
 };
 
 struct KernelTable {

@@ -10,7 +10,6 @@
 namespace qwenvl::cpu {
 namespace {
 
-constexpr std::int64_t kRowsAtOnce = 48;         // multiplied before their results are stored
 constexpr std::int64_t kPanelBytes = 320 << 10;  // of panels laid out at a time, of both weights
 constexpr std::int64_t kMostPanels = 8;
 constexpr std::int64_t kRowsPerTask = 32;  // of rows that are copied
@@ -75,32 +74,47 @@ Bf16Products::Rows Bf16Products::rows_of(const Tensor& x) {
   return {a, m, k};
 }
 
+// Weights that are read once are multiplied as they lie.
+bool Bf16Products::takes_few(const Rows& x) const {
+  return kernels_.bf16_linear->multiply_few && x.m <= Bf16Linear::kFewRows;
+}
+
 std::int64_t Bf16Products::panels_at_once(const Rows& x) const {
-  if (x.m <= kRowsAtOnce) return 1;
+  if (x.m <= kernels_.bf16_linear->rows_at_once) return 1;
   return std::clamp<std::int64_t>(kPanelBytes / (x.k * kPanelRows * 2), 1, kMostPanels);
 }
 
-// store(products of the first of the weights, those of the second kRowsAtOnce rows behind, stride,
+// store(products of the first of the weights, those of the second rows_at_once rows behind, stride,
 // first row, rows, first column, columns) for all of x times the same columns of all the weights.
 template <class Store>
 void Bf16Products::for_panels(const Rows& x, std::span<const Weight* const> weights,
                               const Tensor& out, const Store& store) {
   const std::int64_t n_weights = static_cast<std::int64_t>(weights.size()),
-                     n_out = weights[0]->n_out, n_in = weights[0]->n_in;
+                     n_out = weights[0]->n_out, n_in = weights[0]->n_in,
+                     rows_at_once = kernels_.bf16_linear->rows_at_once;
   const std::int64_t width = std::max<std::int64_t>(1, panels_at_once(x) / n_weights) * kPanelRows;
   pool_.parallel_for((n_out + width - 1) / width, [&](std::int64_t task, int thread) {
     Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
     const std::int64_t first = task * width, n = std::min(width, n_out - first);
+    if (takes_few(x)) {
+      float* few = scratch.products.floats(n_weights * rows_at_once * width);
+      for (std::int64_t j = 0; j < n_weights; ++j) {
+        kernels_.bf16_linear->multiply_few(x.a, x.m, x.k, weights_of(*weights[j], first), n_in, n,
+                                           few + j * rows_at_once * width, width);
+      }
+      store(few, width, 0, x.m, first, n);
+      return;
+    }
     bf16* panels = reinterpret_cast<bf16*>(scratch.weights.floats(n_weights * width * x.k / 2));
-    float* products = scratch.products.floats(n_weights * kRowsAtOnce * width);
+    float* products = scratch.products.floats(n_weights * rows_at_once * width);
     for (std::int64_t j = 0; j < n_weights; ++j) {
       for (std::int64_t i = 0; i < n; i += kPanelRows) {
         kernels_.bf16_linear->lay_out(weights_of(*weights[j], first + i), n_in, n - i, n_in,
                                       panels + (j * width + i) * x.k);
       }
     }
-    for (std::int64_t t = 0; t < x.m; t += kRowsAtOnce) {
-      const std::int64_t n_rows = std::min(kRowsAtOnce, x.m - t);
+    for (std::int64_t t = 0; t < x.m; t += rows_at_once) {
+      const std::int64_t n_rows = std::min(rows_at_once, x.m - t);
       fetch_places(out, t, n_rows, first, n);
       for (std::int64_t j = 0; j < n_weights; ++j) {
         for (std::int64_t i = 0; i < n; i += kPanelRows) {
@@ -109,7 +123,7 @@ void Bf16Products::for_panels(const Rows& x, std::span<const Weight* const> weig
           fetch_rows(*weights[j], next + kPanelRows * t / x.m,
                      next + kPanelRows * (t + n_rows) / x.m);
           kernels_.bf16_linear->multiply(x.a + t * x.k, n_rows, x.k, panels + (j * width + i) * x.k,
-                                         products + j * kRowsAtOnce * width + i, width);
+                                         products + j * rows_at_once * width + i, width);
         }
       }
       store(products, width, t, n_rows, first, n);
@@ -135,12 +149,13 @@ void Bf16Products::gated_linear(const Tensor& x, const LinearPart& gate, const L
   const float* gate_bias = gate.bias.empty() ? nullptr : gate.bias.data();
   const float* up_bias = up.bias.empty() ? nullptr : up.bias.data();
   const Tensor& out = gate.out;
+  const std::int64_t rows_at_once = kernels_.bf16_linear->rows_at_once;
   for_panels(rows_of(x), weights, out,
              [&](const float* products, std::int64_t stride, std::int64_t t, std::int64_t n_rows,
                  std::int64_t first, std::int64_t n) {
                for (std::int64_t i = 0; i < n; i += kPanelRows) {
                  const std::int64_t column = first + i;
-                 kernels_.bf16.store_gated(products + i, products + kRowsAtOnce * stride + i,
+                 kernels_.bf16.store_gated(products + i, products + rows_at_once * stride + i,
                                            stride, n_rows, gate_bias ? gate_bias + column : nullptr,
                                            up_bias ? up_bias + column : nullptr,
                                            std::min(kPanelRows, n - i), place_of(out, t, column),
@@ -156,8 +171,8 @@ void Bf16Products::forget_scratch() {
 
 std::int64_t Bf16Products::scratch_bytes(std::int64_t n_rows, const Weight& w) const {
   const std::int64_t k = padded_to_pairs(w.n_in), panel = kPanelRows * k * 2;
-  const std::int64_t products =
-      2 * kRowsAtOnce * kMostPanels * kPanelRows * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t products = 2 * kernels_.bf16_linear->rows_at_once * kMostPanels * kPanelRows *
+                                static_cast<std::int64_t>(sizeof(float));
   return (n_rows + 31) * k * 2 + pool_.n_threads() * (std::max(2 * panel, kPanelBytes) + products);
 }
 

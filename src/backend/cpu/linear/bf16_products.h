@@ -41,6 +41,7 @@ class Bf16Products {
   };
 
   Rows rows_of(const Tensor& x);
+  bool takes_few(const Rows& x) const;
   std::int64_t panels_at_once(const Rows& x) const;
   template <class Store>
   void for_panels(const Rows& x, std::span<const Weight* const> weights, const Tensor& out,

@@ -66,7 +66,7 @@ void multiply(const bf16* a, std::int64_t m, std::int64_t padded_k, const bf16* 
 
 }  // namespace
 
-constinit const Bf16Linear bf16_linear_amx = {lay_out_panel, multiply};
+constinit const Bf16Linear bf16_linear_amx = {lay_out_panel, multiply, 32};
 
 }  // namespace qwenvl::cpu
 QWENVL_TARGET_END

@@ -58,9 +58,55 @@ void multiply(const bf16* a, std::int64_t m, std::int64_t padded_k, const bf16* 
   for (; t < m; ++t) panel_rows<1>(a + t * padded_k, padded_k, panel, c + t * ldc, ldc);
 }
 
+// Numbers of a row that are fetched ahead, into the rows of the next panel at the end.
+constexpr std::int64_t kAhead = 512;
+
+// kM rows of a · up to 32 rows of W as they are stored: transposed in registers, 32 numbers of 16
+// rows at a time, and summed in the order of panel_rows.
+template <int kM>
+__attribute__((noinline)) void stored_rows(const bf16* a, std::int64_t padded_k, const bf16* w,
+                                           std::int64_t n_in, std::int64_t n, float* c,
+                                           std::int64_t ldc) {
+  __m512 sum[2][kM];
+  QWENVL_EACH_ROW sum[0][m] = sum[1][m] = _mm512_setzero_ps();
+  for (std::int64_t i = 0; i < padded_k; i += 32) {
+    const std::int64_t here = n_in - i < 32 ? n_in - i : 32, ahead = i + kAhead;
+    const __mmask32 some = here == 32 ? 0xffffffffu : (1u << here) - 1;
+    const bf16* next = ahead < n_in ? w + ahead : w + kWidth * n_in + (ahead - n_in);
+    _Pragma("GCC unroll 2") for (int half = 0; half < 2; ++half) {
+      __m512i r[16];
+      _Pragma("GCC unroll 16") for (int j = 0; j < 16; ++j) {
+        const std::int64_t row = 16 * half + j;
+        r[j] =
+            row < n ? _mm512_maskz_loadu_epi16(some, w + row * n_in + i) : _mm512_setzero_si512();
+        _mm_prefetch(reinterpret_cast<const char*>(next + row * n_in), _MM_HINT_T1);
+      }
+      transpose(r);
+      _Pragma("GCC unroll 16") for (int p = 0; p < 16; ++p) {
+        QWENVL_EACH_ROW add_products(sum[half][m], r[p], same_pair(a + m * padded_k + i + 2 * p));
+      }
+    }
+  }
+  QWENVL_EACH_ROW {
+    _mm512_storeu_ps(c + m * ldc, sum[0][m]);
+    _mm512_storeu_ps(c + m * ldc + 16, sum[1][m]);
+  }
+}
+
+void multiply_few(const bf16* a, std::int64_t m, std::int64_t padded_k, const bf16* w,
+                  std::int64_t n_in, std::int64_t n, float* c, std::int64_t ldc) noexcept {
+  switch (m) {
+    case 1: return stored_rows<1>(a, padded_k, w, n_in, n, c, ldc);
+    case 2: return stored_rows<2>(a, padded_k, w, n_in, n, c, ldc);
+    case 3: return stored_rows<3>(a, padded_k, w, n_in, n, c, ldc);
+    default: return stored_rows<4>(a, padded_k, w, n_in, n, c, ldc);
+  }
+}
+static_assert(Bf16Linear::kFewRows == 4);
+
 }  // namespace
 
-constinit const Bf16Linear bf16_linear_avx512 = {lay_out_panel, multiply};
+constinit const Bf16Linear bf16_linear_avx512 = {lay_out_panel, multiply, 48, multiply_few};
 
 }  // namespace qwenvl::cpu
 QWENVL_TARGET_END

@@ -89,7 +89,7 @@ void multiply(const bf16* a, std::int64_t m, std::int64_t padded_k, const bf16* 
 
 }  // namespace
 
-constinit const Bf16Linear bf16_linear_neon = {lay_out, multiply};
+constinit const Bf16Linear bf16_linear_neon = {lay_out, multiply, 32};
 
 }  // namespace qwenvl::cpu
 QWENVL_TARGET_END
