@@ -33,7 +33,9 @@ namespace {
 
 // Bytes of weights fetched ahead: from memory into the second-level cache across the borders of
 // pages, where the processor's own prefetching ends, and from there into the first where asked.
-constexpr int kFarAhead = 4096, kNearAhead = 768;
+template <int kM>
+constexpr int kFarAhead = kM < 3 ? 4096 : 8192;  // more rows need more time ahead
+constexpr int kNearAhead = 768;
 
 #define QWENVL_EACH_ROW _Pragma("GCC unroll 4") for (int m = 0; m < kM; ++m)
 
@@ -43,9 +45,9 @@ inline __attribute__((always_inline)) __m512i four_bytes(const std::int8_t* p) {
   return _mm512_set1_epi32(value);
 }
 
-template <bool kNear>
+template <int kM, bool kNear>
 inline __attribute__((always_inline)) void prefetch(const std::byte* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(p) + kFarAhead, _MM_HINT_T1);
+  _mm_prefetch(reinterpret_cast<const char*>(p) + kFarAhead<kM>, _MM_HINT_T1);
   if (kNear) _mm_prefetch(reinterpret_cast<const char*>(p) + kNearAhead, _MM_HINT_T0);
 }
 
@@ -92,8 +94,8 @@ __attribute__((noinline)) void int4_panel(const PackedProduct& p, std::int64_t t
   for (std::int64_t b = 0; b < p.k / kBlock; ++b, panel += kInt4Block) {
     __m512i block[kM][2];
     QWENVL_EACH_ROW block[m][0] = block[m][1] = _mm512_setzero_si512();
-    prefetch<kNear>(panel);
-    prefetch<kNear>(panel + 64);
+    prefetch<kM, kNear>(panel);
+    prefetch<kM, kNear>(panel + 64);
     for (int g = 0; g < 4; ++g) {
       __m512i group[kM][2];
       QWENVL_EACH_ROW group[m][0] = group[m][1] =
@@ -103,8 +105,8 @@ __attribute__((noinline)) void int4_panel(const PackedProduct& p, std::int64_t t
       _Pragma("GCC unroll 4") for (int s = 0; s < 4; ++s) {
         const __m512i w0 = _mm512_load_si512(numbers + s * 128);
         const __m512i w1 = _mm512_load_si512(numbers + s * 128 + 64);
-        prefetch<kNear>(numbers + s * 128);
-        prefetch<kNear>(numbers + s * 128 + 64);
+        prefetch<kM, kNear>(numbers + s * 128);
+        prefetch<kM, kNear>(numbers + s * 128 + 64);
         const __m512i low0 = _mm512_and_si512(w0, low_half), low1 = _mm512_and_si512(w1, low_half),
                       high0 = _mm512_and_si512(_mm512_srli_epi16(w0, 4), low_half),
                       high1 = _mm512_and_si512(_mm512_srli_epi16(w1, 4), low_half);
@@ -147,8 +149,8 @@ inline __attribute__((always_inline)) void int8_sums(const PackedProduct& p, con
                                                      __m512i (&sum)[kM][2]) {
   for (std::int64_t i = 0; i < n; i += 4, numbers += 128) {
     const __m512i w0 = _mm512_load_si512(numbers), w1 = _mm512_load_si512(numbers + 64);
-    prefetch<kNear>(numbers);
-    prefetch<kNear>(numbers + 64);
+    prefetch<kM, kNear>(numbers);
+    prefetch<kM, kNear>(numbers + 64);
     QWENVL_EACH_ROW {
       const __m512i four = four_bytes(x + m * p.k + i);
       add_products(sum[m][0], w0, four);
