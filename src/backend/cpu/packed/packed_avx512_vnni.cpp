@@ -201,7 +201,7 @@ struct TallPiece {
   const std::byte* panel;    // where the scales are
   const std::byte* numbers;  // [n_blocks · kBlock / 4][32][4]
   std::int64_t first, n_blocks;
-  bool is_new_to_x;
+  bool is_new_to_x;  // whether the rows of x that follow come from memory
 };
 
 // do_row(0), do_row(1) … one after the other: a loop of twelve, unrolled by the compiler, would
@@ -286,10 +286,9 @@ void tall_piece(const PackedProduct& p, const TallPiece& piece, float* c, Ahead&
 }
 
 void int4_piece(const PackedProduct& p, const TallPiece& piece, float* c, Ahead& ahead) {
-  const std::int64_t first_scale = piece.first;
   std::int64_t t = 0;
-  for (; t + 6 <= p.m; t += 6) {
-    const std::int64_t scale = t * p.n_scales + first_scale;
+  for (; t + kRowsOfSix <= p.m; t += kRowsOfSix) {
+    const std::int64_t scale = t * p.n_scales + piece.first;
     SixRows rows{p.a + t * p.k + piece.first * kBlock,
                  p.k,
                  piece.numbers,
@@ -306,7 +305,7 @@ void int4_piece(const PackedProduct& p, const TallPiece& piece, float* c, Ahead&
     ahead.move_to(rows.next);
   }
   if (t < p.m) {
-    some_rows(std::make_integer_sequence<int, 5>(), p.m - t, p, t, piece, c, ahead);
+    some_rows(std::make_integer_sequence<int, kRowsOfSix - 1>(), p.m - t, p, t, piece, c, ahead);
   }
 }
 
@@ -328,9 +327,9 @@ void int4_panels(const PackedProduct& p) {
     for (std::int64_t i = 0; i < p.n_panels; ++i) {
       const std::byte* panel = p.panels + i * p.panel_bytes;
       const std::byte* blocks = panel + first * kInt4Block;
-      Ahead ahead(next_of(p, i, blocks, n * kInt4Block), n * kInt4Block, p.m / 6 * n);
+      Ahead ahead(next_of(p, i, blocks, n * kInt4Block), n * kInt4Block, p.m / kRowsOfSix * n);
       expand_int4<true>(blocks, n, p.scratch);
-      int4_piece(p, {panel, p.scratch, first, n, i == 0}, p.c + i * p.c_panel, ahead);
+      int4_piece(p, {panel, p.scratch, first, n, false}, p.c + i * p.c_panel, ahead);
     }
   }
 }

@@ -210,8 +210,8 @@ PackedLinear::Rows PackedLinear::part_of(Rows rows, std::int64_t i, std::int64_t
   return {begin(i), begin(i + 1)};
 }
 
-// body(panels, group of rows, part of the group, thread) for everything of panels that come in
-// n_tasks tasks: all of a group before the next, and the parts of a group one after the other while
+// body(task, group of rows, part of the group, scratch) for all of n_tasks tasks, some panels each,
+// and all rows: all of a group before the next, and the parts of a group one after the other while
 // the panels are in the cache. A thread that is done then waits for no more than a part.
 template <class Body>
 void PackedLinear::for_tasks(const PackedProduct& x, Packing packing, std::int64_t n_tasks,

@@ -2,8 +2,10 @@
 // a kernel file.
 //
 // The sums of a block are scaled and added up in registers: twelve integer and twelve float ones.
-// With sums of twelve rows, and what they are added to in memory, a prompt takes a twentieth longer;
-// and with so many registers in use g++ 12 moves each sum to another one and back in every step.
+// Sums of twelve rows would have to be added to memory after each block. In assembly, because with so
+// many registers in use g++ 12 moves each sum to another one and back in every step.
+
+constexpr int kRowsOfSix = 6;
 
 struct SixRows {
   const std::int8_t* x;         // the first row's numbers of the first block
