@@ -24,16 +24,19 @@ QWENVL_INLINE VecF rounded_to_bf16(VecF x) {
   return VecF(_mm512_castsi512_ps(_mm512_and_si512(rounded_to_upper_half(x), upper)));
 }
 
-// The same of numbers that go on being computed with: a NaN stays one, whichever. Without masks,
-// of which fewer are made in a cycle than of other results.
+// The same without masks, of which fewer are made in a cycle than of other results. A NaN stays
+// one, whichever, if it comes from numbers of 16 bits or from arithmetic: only 0x7fff8000 and what
+// lies behind it, read from somewhere, would not.
+QWENVL_INLINE __m512i number_to_upper_half(VecF x) {
+  const __m512i bits = _mm512_castps_si512(__m512(x));
+  const __m512i is_odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  return _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), is_odd);
+}
+
+// For numbers that go on being computed with.
 QWENVL_INLINE VecF rounded_in_passing(VecF x) {
   const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xffff0000));
-  // No NaN is so large that rounding up would make a number of it.
-  const __m512i bits = _mm512_min_epu32(
-      _mm512_min_epi32(_mm512_castps_si512(__m512(x)), _mm512_set1_epi32(0x7fff0000)), upper);
-  const __m512i is_odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i half = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
-  return VecF(_mm512_castsi512_ps(_mm512_and_si512(_mm512_add_epi32(half, is_odd), upper)));
+  return VecF(_mm512_castsi512_ps(_mm512_and_si512(number_to_upper_half(x), upper)));
 }
 
 // 32 numbers in one store.
@@ -42,8 +45,14 @@ QWENVL_INLINE void store_two(bf16* p, const Lanes& x, const Lanes& next) {
       _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28, 26,
                        24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0),
       _mm512_set1_epi16(1));
-  _mm512_storeu_si512(p, _mm512_permutex2var_epi16(rounded_to_upper_half(x.part[0]), upper_halves,
-                                                   rounded_to_upper_half(next.part[0])));
+  __m512i first = number_to_upper_half(x.part[0]), second = number_to_upper_half(next.part[0]);
+  const __mmask16 is_nan =
+      _mm512_cmp_ps_mask(__m512(x.part[0]), __m512(next.part[0]), _CMP_UNORD_Q);
+  if (__builtin_expect(is_nan != 0, 0)) {
+    first = rounded_to_upper_half(x.part[0]);
+    second = rounded_to_upper_half(next.part[0]);
+  }
+  _mm512_storeu_si512(p, _mm512_permutex2var_epi16(first, upper_halves, second));
 }
 
 // ---- parts of vectors ------------------------------------------------------------------------

@@ -164,8 +164,10 @@ void ThreadedAttention::spans(Tensor q, Tensor k, Tensor v, int n_heads,
   const std::int64_t block_rows = span_rows(q.rows(), n_heads);
   std::vector<AttentionSpan> blocks;
   for (const AttentionSpan& span : spans) {
-    for (std::int64_t r = span.q_begin; r < span.q_end; r += block_rows) {
-      blocks.push_back({r, std::min(span.q_end, r + block_rows), span.k_begin, span.k_end});
+    const std::int64_t n = span.q_end - span.q_begin, n_blocks = (n + block_rows - 1) / block_rows;
+    for (std::int64_t i = 0; i < n_blocks; ++i) {  // of about equal size
+      blocks.push_back({span.q_begin + n * i / n_blocks, span.q_begin + n * (i + 1) / n_blocks,
+                        span.k_begin, span.k_end});
     }
   }
   pool_.parallel_for(

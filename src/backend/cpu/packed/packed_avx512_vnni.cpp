@@ -30,6 +30,7 @@ namespace {
 #include "backend/cpu/packed/packed_many_rows_avx512.inl"
 #include "backend/cpu/packed/packed_quantise_avx512.inl"
 #include "backend/cpu/packed/packed_six_rows_avx512.inl"
+#include "backend/cpu/packed/packed_twelve_rows_avx512.inl"
 
 // Bytes of weights fetched ahead: from memory into the second-level cache across the borders of
 // pages, where the processor's own prefetching ends, and from there into the first where asked.
@@ -201,7 +202,6 @@ struct TallPiece {
   const std::byte* panel;    // where the scales are
   const std::byte* numbers;  // [n_blocks · kBlock / 4][32][4]
   std::int64_t first, n_blocks;
-  bool is_new_to_x;  // whether the rows of x that follow come from memory
 };
 
 // do_row(0), do_row(1) … one after the other: a loop of twelve, unrolled by the compiler, would
@@ -232,13 +232,6 @@ __attribute__((noinline)) void tall_rows(const PackedProduct& p, std::int64_t t,
     });
     for (const std::int8_t* all = x + length; x != all;) {
       ahead.fetch();
-      if (piece.is_new_to_x) {
-        for_each_row<kM>([&](int m) __attribute__((always_inline)) {
-          const char* next = reinterpret_cast<const char*>(x + (kM + m) * p.k);
-          _mm_prefetch(next, _MM_HINT_T1);
-          _mm_prefetch(next + 64, _MM_HINT_T1);
-        });
-      }
       for (const std::int8_t* end = x + kBlock; x != end; x += 4, numbers += 128) {
         const __m512i w0 = _mm512_load_si512(numbers), w1 = _mm512_load_si512(numbers + 64);
         for_each_row<kM>([&](int m) __attribute__((always_inline)) {
@@ -273,16 +266,10 @@ void some_rows(std::integer_sequence<int, kRow...>, std::int64_t n, const Packed
   kOfSize[n - 1](p, t, piece, c + t * kPanelRows, ahead);
 }
 
-// Few rows at the end would wait for each other's sums, so the last twelve are shared with them.
-void tall_piece(const PackedProduct& p, const TallPiece& piece, float* c, Ahead& ahead) {
-  for (std::int64_t t = 0; t < p.m;) {
-    const std::int64_t rest = p.m - t;
-    const std::int64_t n = rest <= kTallRows       ? rest
-                           : rest <= kTallRows + 5 ? (rest + 1) / 2
-                                                   : kTallRows;
-    some_rows(std::make_integer_sequence<int, kTallRows>(), n, p, t, piece, c, ahead);
-    t += n;
-  }
+// How many rows come next. Few at the end would wait for each other's sums, so the last twelve are
+// shared with them.
+std::int64_t next_rows(std::int64_t rest) {
+  return rest <= kTallRows ? rest : rest <= kTallRows + 5 ? (rest + 1) / 2 : kTallRows;
 }
 
 void int4_piece(const PackedProduct& p, const TallPiece& piece, float* c, Ahead& ahead) {
@@ -310,12 +297,28 @@ void int4_piece(const PackedProduct& p, const TallPiece& piece, float* c, Ahead&
 }
 
 // Whole rows are read as they are: the sums of one scale must stay together.
+void int8_rows(const PackedProduct& p, std::int64_t t, std::int64_t n, const std::byte* panel,
+               float* c, Ahead& ahead) {
+  if (n == kTallRows && p.n_scales == 1) {
+    for (std::int64_t i = 0; i < p.k / kBlock; ++i) ahead.fetch();
+    twelve_rows({p.a + t * p.k, p.k, panel + kInt8Header, (p.n_in + 3) / 4,
+                 reinterpret_cast<const float*>(panel), p.a_scales + t, p.a_starts + t,
+                 c + t * kPanelRows});
+  } else {
+    some_rows(std::make_integer_sequence<int, kTallRows>(), n, p, t,
+              {panel, panel + kInt8Header, 0, p.k / kBlock}, c, ahead);
+  }
+}
+
 void int8_panels(const PackedProduct& p) {
-  const std::int64_t n_blocks = p.k / kBlock;
-  Ahead ahead(p.next, p.next_bytes, (p.m + kTallRows - 1) / kTallRows * n_blocks * p.n_panels);
+  Ahead ahead(p.next, p.next_bytes,
+              (p.m + kTallRows - 1) / kTallRows * (p.k / kBlock) * p.n_panels);
   for (std::int64_t i = 0; i < p.n_panels; ++i) {
-    const std::byte* panel = p.panels + i * p.panel_bytes;
-    tall_piece(p, {panel, panel + kInt8Header, 0, n_blocks, i == 0}, p.c + i * p.c_panel, ahead);
+    for (std::int64_t t = 0; t < p.m;) {
+      const std::int64_t n = next_rows(p.m - t);
+      int8_rows(p, t, n, p.panels + i * p.panel_bytes, p.c + i * p.c_panel, ahead);
+      t += n;
+    }
   }
 }
 
@@ -329,7 +332,7 @@ void int4_panels(const PackedProduct& p) {
       const std::byte* blocks = panel + first * kInt4Block;
       Ahead ahead(next_of(p, i, blocks, n * kInt4Block), n * kInt4Block, p.m / kRowsOfSix * n);
       expand_int4<true>(blocks, n, p.scratch);
-      int4_piece(p, {panel, p.scratch, first, n, false}, p.c + i * p.c_panel, ahead);
+      int4_piece(p, {panel, p.scratch, first, n}, p.c + i * p.c_panel, ahead);
     }
   }
 }

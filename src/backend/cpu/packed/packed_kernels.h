@@ -22,6 +22,7 @@ struct PackedProduct {
   const std::int32_t* a_starts;
   std::int64_t m;
   std::int64_t k;         // padded to whole blocks
+  std::int64_t n_in;      // of these k: behind them a is zero
   std::int64_t n_scales;  // 1, or k / 128
   Packing packing;
   const std::byte* panels;

@@ -125,12 +125,26 @@ void PackedLinear::quantise_row(const Room& room, std::int64_t t, std::int64_t f
   }
 }
 
+// What the first task of each thread multiplies with, a little with each of the rows before.
+void PackedLinear::fetch_panels(const Weight& w, std::int64_t row, std::int64_t n_rows) const {
+  const std::int64_t per_group = std::max<std::int64_t>(1, n_rows / pool_.n_threads());
+  const std::int64_t n_lines =
+      std::min(most_panels(w), n_panels(w.n_out)) * panel_bytes(w.packing, w.n_in) / 64;
+  const std::int64_t at = row % per_group;
+  const std::byte* from = static_cast<const std::byte*>(w.data);
+  for (std::int64_t i = n_lines * at / per_group; i < n_lines * (at + 1) / per_group; ++i) {
+    __builtin_prefetch(from + 64 * i, 0, 2);
+  }
+}
+
 // Rows are normed one by one, so that what is quantised still lies in the first-level cache.
 PackedProduct PackedLinear::quantise(const LinearInput& input, std::int64_t first_row,
                                      std::int64_t n_rows, const Weight& w) {
   const Tensor x = input.x.slice_rows(first_row, n_rows);
   const Room room = room_for(n_rows, w, activations_);
+  const bool fetches = n_rows >= kManyRows && is_in_short_blocks(w);
   pool_.parallel_for(n_rows, [&](std::int64_t t, int thread) {
+    if (fetches) fetch_panels(w, t, n_rows);
     Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
     const std::byte* row = row_of(x, t);
     if (!input.norm.empty()) {
@@ -212,16 +226,23 @@ PackedLinear::Rows PackedLinear::part_of(Rows rows, std::int64_t i, std::int64_t
 
 // body(task, group of rows, part of the group, scratch) for all of n_tasks tasks, some panels each,
 // and all rows: all of a group before the next, and the parts of a group one after the other while
-// the panels are in the cache. A thread that is done then waits for no more than a part.
+// the panels are in the cache. A thread that is done then waits for no more than a part, and those
+// of a group's last task are small.
 template <class Body>
 void PackedLinear::for_tasks(const PackedProduct& x, Packing packing, std::int64_t n_tasks,
                              const Body& body) {
   const std::int64_t n_groups = row_groups(x, packing);
-  const std::int64_t n_parts =
-      n_groups == 1 ? 1 : std::max<std::int64_t>(1, x.m / n_groups / kRowsOfPart);
-  pool_.parallel_for(n_groups * n_tasks * n_parts, [&](std::int64_t i, int thread) {
-    const Rows group = part_of({0, x.m}, i / (n_tasks * n_parts), n_groups);
-    body(i / n_parts % n_tasks, group, part_of(group, i % n_parts, n_parts),
+  const auto parts_of = [&](std::int64_t rows) {
+    return n_groups == 1 ? 1 : std::max<std::int64_t>(1, x.m / n_groups / rows);
+  };
+  const std::int64_t n_parts = parts_of(kRowsOfPart), n_last = parts_of(kRowsTogether);
+  const std::int64_t n_before = (n_tasks - 1) * n_parts, n = n_before + n_last;
+  pool_.parallel_for(n_groups * n, [&](std::int64_t i, int thread) {
+    const Rows group = part_of({0, x.m}, i / n, n_groups);
+    const std::int64_t at = i % n;
+    const bool is_last = at >= n_before;
+    body(is_last ? n_tasks - 1 : at / n_parts, group,
+         is_last ? part_of(group, at - n_before, n_last) : part_of(group, at % n_parts, n_parts),
          scratch_[static_cast<std::size_t>(thread)]);
   });
 }
@@ -251,6 +272,7 @@ PackedProduct PackedLinear::product_of(const PackedProduct& x, const Weight& w,
   p.a_sums += first_row * (x.k / kSubGroup);
   p.a_starts += first_row * x.n_scales;
   p.packing = w.packing;
+  p.n_in = w.n_in;
   p.fetches_near = kernels_.packed->fetches_near;
   p.panel_bytes = panel_bytes(w.packing, w.n_in);
   p.panels = static_cast<const std::byte*>(w.data) + first_panel * p.panel_bytes;

@@ -67,6 +67,7 @@ class PackedLinear {
   void quantise_row(const Room& room, std::int64_t t, std::int64_t first_block,
                     const std::byte* row, DType type, std::int64_t n, Scratch& scratch) const;
   static PackedProduct product_of(const Room& room);
+  void fetch_panels(const Weight& w, std::int64_t row, std::int64_t n_rows) const;
   PackedProduct quantise(const LinearInput& input, std::int64_t first_row, std::int64_t n_rows,
                          const Weight& w);
   bool is_in_short_blocks(const Weight& w) const;
