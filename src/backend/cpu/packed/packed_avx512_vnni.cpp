@@ -32,11 +32,14 @@ namespace {
 #include "backend/cpu/packed/packed_six_rows_avx512.inl"
 #include "backend/cpu/packed/packed_twelve_rows_avx512.inl"
 
-// Bytes of weights fetched ahead: from memory into the second-level cache across the borders of
-// pages, where the processor's own prefetching ends, and from there into the first where asked.
+// Bytes of weights fetched ahead across the borders of pages, where the processor's own prefetching
+// ends. Either from memory into the second-level cache and from there into the first, or at once
+// into the first only: what everybody else needs then stays in the second.
 template <int kM>
 constexpr int kFarAhead = kM < 3 ? 4096 : 8192;  // more rows need more time ahead
 constexpr int kNearAhead = 768;
+template <int kM>
+constexpr int kPassingAhead = kM < 3 ? 6144 : 8192;
 
 #define QWENVL_EACH_ROW _Pragma("GCC unroll 4") for (int m = 0; m < kM; ++m)
 
@@ -48,8 +51,13 @@ inline __attribute__((always_inline)) __m512i four_bytes(const std::int8_t* p) {
 
 template <int kM, bool kNear>
 inline __attribute__((always_inline)) void prefetch(const std::byte* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(p) + kFarAhead<kM>, _MM_HINT_T1);
-  if (kNear) _mm_prefetch(reinterpret_cast<const char*>(p) + kNearAhead, _MM_HINT_T0);
+  const char* from = reinterpret_cast<const char*>(p);
+  if (kNear) {
+    _mm_prefetch(from + kFarAhead<kM>, _MM_HINT_T1);
+    _mm_prefetch(from + kNearAhead, _MM_HINT_T0);
+  } else {
+    _mm_prefetch(from + kPassingAhead<kM>, _MM_HINT_NTA);
+  }
 }
 
 // 16 sub-scales of a group as numbers in the low halves of 16 lanes.

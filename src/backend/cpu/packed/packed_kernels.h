@@ -56,8 +56,9 @@ struct PackedKernels {
   // Rows of x after which products with int8 are best taken away; 0: as many as stay in the
   // second-level cache.
   std::int64_t int8_rows_at_once = 0;
-  // Whether weights that few rows read once are also fetched into the first-level cache. An EPYC of
-  // Zen 5 reads them faster without; on Intel's processors it was kept.
+  // Whether weights that few rows read once go through all caches. An EPYC of Zen 5 reads them
+  // faster past the second-level one, and what follows then finds it as it was; on Intel's
+  // processors it was kept.
   bool fetches_near = true;
 };
 
