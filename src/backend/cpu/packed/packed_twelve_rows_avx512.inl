@@ -39,15 +39,15 @@ struct TwelveRows {
   QWENVL_ADD_PRODUCTS("18", "19", at "(%%r11)")              \
   QWENVL_ADD_PRODUCTS("20", "21", at "(%%r11,%%rcx)")        \
   QWENVL_ADD_PRODUCTS("22", "23", at "(%%r11,%%rcx,2)")
-// sums · (scales of W · scale of x), stored.
+// 0 + sums · (scales of W · scale of x), as add_scaled forms it, stored.
 #define QWENVL_STORE(sum0, sum1, x_scale, c0, c1)            \
   "vbroadcastss " x_scale "(%%r9), %%zmm26\n\t"              \
   "vcvtdq2ps %%zmm" sum0 ", %%zmm" sum0 "\n\t"               \
   "vcvtdq2ps %%zmm" sum1 ", %%zmm" sum1 "\n\t"               \
   "vmulps %%zmm26, %%zmm27, %%zmm29\n\t"                     \
   "vmulps %%zmm26, %%zmm28, %%zmm30\n\t"                     \
-  "vmulps %%zmm29, %%zmm" sum0 ", %%zmm" sum0 "\n\t"         \
-  "vmulps %%zmm30, %%zmm" sum1 ", %%zmm" sum1 "\n\t"         \
+  "vfmadd213ps %%zmm31, %%zmm29, %%zmm" sum0 "\n\t"          \
+  "vfmadd213ps %%zmm31, %%zmm30, %%zmm" sum1 "\n\t"          \
   "vmovaps %%zmm" sum0 ", " c0 "(%%rdi)\n\t"                 \
   "vmovaps %%zmm" sum1 ", " c1 "(%%rdi)\n\t"
 
@@ -99,6 +99,7 @@ __attribute__((noinline)) void twelve_rows(const TwelveRows& rows) {
       "3:\n\t"
       "vmovaps (%%r8), %%zmm27\n\t"
       "vmovaps 64(%%r8), %%zmm28\n\t"
+      "vpxord %%zmm31, %%zmm31, %%zmm31\n\t"
       QWENVL_STORE("0", "1", "0", "0", "64")
       QWENVL_STORE("2", "3", "4", "128", "192")
       QWENVL_STORE("4", "5", "8", "256", "320")
@@ -119,7 +120,7 @@ __attribute__((noinline)) void twelve_rows(const TwelveRows& rows) {
       : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "cc", "memory", "xmm0",
         "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
         "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21",
-        "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30");
+        "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31");
 }
 
 #undef QWENVL_START
