@@ -3,8 +3,6 @@
 // As many sums as hide the latency of a product, and few enough steps besides multiplying that the
 // next rows' products begin before the last results are stored.
 
-constexpr int kRowsOfTwelve = 12;
-
 struct TwelveRows {
   const std::int8_t* x;        // the first row
   std::int64_t k;              // bytes from one row to the next
