@@ -125,9 +125,10 @@ void PackedLinear::quantise_row(const Room& room, std::int64_t t, std::int64_t f
   }
 }
 
-// What the first task of each thread multiplies with, a little with each of the rows before.
+// What the first task of each thread's group of rows multiplies with, a little with each of the rows
+// before.
 void PackedLinear::fetch_panels(const Weight& w, std::int64_t row, std::int64_t n_rows) const {
-  const std::int64_t per_group = std::max<std::int64_t>(1, n_rows / pool_.n_threads());
+  const std::int64_t per_group = n_rows / pool_.n_threads();
   const std::int64_t n_lines =
       std::min(most_panels(w), n_panels(w.n_out)) * panel_bytes(w.packing, w.n_in) / 64;
   const std::int64_t at = row % per_group;
@@ -142,7 +143,7 @@ PackedProduct PackedLinear::quantise(const LinearInput& input, std::int64_t firs
                                      std::int64_t n_rows, const Weight& w) {
   const Tensor x = input.x.slice_rows(first_row, n_rows);
   const Room room = room_for(n_rows, w, activations_);
-  const bool fetches = n_rows >= kManyRows && is_in_short_blocks(w);
+  const bool fetches = is_in_short_blocks(w) && row_groups(product_of(room), w.packing) > 1;
   pool_.parallel_for(n_rows, [&](std::int64_t t, int thread) {
     if (fetches) fetch_panels(w, t, n_rows);
     Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
