@@ -49,17 +49,13 @@ QWENVL_INLINE VecF load_vector(const float* p) {
   return v;
 }
 
+#if !defined(QWENVL_LANES_AVX512)
 QWENVL_INLINE VecF load_vector(const bf16* p) {
-#if defined(QWENVL_LANES_AVX512)
-  // The generic way takes five instructions here.
-  const __m256i raw = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  return VecF(_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(raw), 16)));
-#else
   VecU16 raw;
   __builtin_memcpy(&raw, p, sizeof raw);
   return bits_as<VecF>(__builtin_convertvector(raw, VecU32) << 16);
-#endif
 }
+#endif
 
 QWENVL_INLINE VecF load_vector(const fp16* p) {
   VecU16 raw;

@@ -4,6 +4,11 @@
 
 // ---- bf16 ------------------------------------------------------------------------------------
 
+QWENVL_INLINE VecF load_vector(const bf16* p) {
+  const __m256i raw = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return VecF(_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(raw), 16)));
+}
+
 // Rounded to nearest, ties to even, in the upper halves; what the lower halves hold is not stated.
 // NaN becomes the one quiet NaN.
 QWENVL_INLINE __m512i rounded_to_upper_half(VecF x) {
