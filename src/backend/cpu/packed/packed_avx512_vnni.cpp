@@ -29,8 +29,15 @@ namespace {
 #include "backend/cpu/packed/packed_ahead.inl"
 #include "backend/cpu/packed/packed_many_rows_avx512.inl"
 #include "backend/cpu/packed/packed_quantise_avx512.inl"
+
+// In assembly, x (of one row) times both halves of W's rows: for the two kernels below.
+#define QWENVL_ADD_PRODUCTS(sum0, sum1, x)       \
+  "vpbroadcastd " x ", %%zmm26\n\t"              \
+  "vpdpbusd %%zmm26, %%zmm24, %%zmm" sum0 "\n\t" \
+  "vpdpbusd %%zmm26, %%zmm25, %%zmm" sum1 "\n\t"
 #include "backend/cpu/packed/packed_six_rows_avx512.inl"
 #include "backend/cpu/packed/packed_twelve_rows_avx512.inl"
+#undef QWENVL_ADD_PRODUCTS
 
 // Bytes of weights fetched ahead across the borders of pages, where the processor's own prefetching
 // ends. Either from memory into the second-level cache and from there into the first, or at once

@@ -22,11 +22,6 @@ struct SixRows {
   std::int64_t is_first;        // whether c holds nothing yet
 };
 
-// x (of one row) times both halves of W's rows.
-#define QWENVL_ADD_PRODUCTS(sum0, sum1, x)                    \
-  "vpbroadcastd " x ", %%zmm26\n\t"                           \
-  "vpdpbusd %%zmm26, %%zmm24, %%zmm" sum0 "\n\t"              \
-  "vpdpbusd %%zmm26, %%zmm25, %%zmm" sum1 "\n\t"
 #define QWENVL_START(sum0, sum1, start)                       \
   "vpbroadcastd " start ", %%zmm" sum0 "\n\t"                 \
   "vmovdqa64 %%zmm" sum0 ", %%zmm" sum1 "\n\t"
@@ -135,7 +130,6 @@ __attribute__((noinline)) void six_rows(SixRows& rows) {
         "xmm29", "xmm30");
 }
 
-#undef QWENVL_ADD_PRODUCTS
 #undef QWENVL_START
 #undef QWENVL_SCALE
 #undef QWENVL_TOTALS

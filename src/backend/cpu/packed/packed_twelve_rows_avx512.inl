@@ -17,11 +17,6 @@ struct TwelveRows {
 #define QWENVL_START(sum0, sum1, at)                         \
   "vpbroadcastd " at "(%%r8), %%zmm" sum0 "\n\t"             \
   "vmovdqa64 %%zmm" sum0 ", %%zmm" sum1 "\n\t"
-// x (of one row) times both halves of W's rows.
-#define QWENVL_ADD_PRODUCTS(sum0, sum1, x)                   \
-  "vpbroadcastd " x ", %%zmm26\n\t"                          \
-  "vpdpbusd %%zmm26, %%zmm24, %%zmm" sum0 "\n\t"             \
-  "vpdpbusd %%zmm26, %%zmm25, %%zmm" sum1 "\n\t"
 #define QWENVL_STEP(at, w0, w1)                              \
   "vmovdqa64 " w0 "(%%rsi), %%zmm24\n\t"                     \
   "vmovdqa64 " w1 "(%%rsi), %%zmm25\n\t"                     \
@@ -122,6 +117,5 @@ __attribute__((noinline)) void twelve_rows(const TwelveRows& rows) {
 }
 
 #undef QWENVL_START
-#undef QWENVL_ADD_PRODUCTS
 #undef QWENVL_STEP
 #undef QWENVL_STORE
